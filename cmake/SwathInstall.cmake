@@ -1,0 +1,1 @@
+# Install tree: headers, static libraries, the program, swathConfig.cmake and pkg-config.

@@ -1,0 +1,90 @@
+// Device memory: a caching pool whose blocks carry the purpose they serve.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace swath {
+
+/// What a block of memory is for; `--memory` reports by tag.
+enum class Tag : std::uint8_t { weights, grads, moments, activations, workspace, bank, input, other };
+constexpr int kTagCount = 8;
+const char* name_of(Tag tag);
+
+/// Source of raw memory. An embedding application may bring its own. Must outlive every tensor made from it.
+class Allocator {
+ public:
+  virtual ~Allocator() = default;
+  /// At least `bytes` (> 0) aligned to 256; throws DeviceError when there is no memory.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void deallocate(void* pointer, std::size_t bytes) noexcept = 0;
+  /// Bytes still free, or 0 when unknown.
+  virtual std::size_t free_bytes() const { return 0; }
+};
+
+struct MemoryUse {
+  std::size_t current = 0;
+  std::size_t peak = 0;
+};
+
+/// Caches freed blocks by size, so that the same sequence of requests gets the same addresses. Thread-safe.
+class StoragePool {
+ public:
+  explicit StoragePool(std::shared_ptr<Allocator> allocator);
+  ~StoragePool();
+  StoragePool(const StoragePool&) = delete;
+  StoragePool& operator=(const StoragePool&) = delete;
+
+  void* take(std::size_t bytes, Tag tag);
+  void give(void* pointer) noexcept;
+  /// Returns cached blocks to the allocator.
+  void trim() noexcept;
+
+  MemoryUse use(Tag tag) const;
+  /// All tags together; `peak` is the highest sum at one time.
+  MemoryUse use() const;
+  /// Bytes held from the allocator, cached blocks included.
+  std::size_t reserved() const;
+  void reset_peaks();
+  /// A table of current and peak MiB by tag.
+  std::string report() const;
+
+ private:
+  struct Live {
+    std::size_t bytes;
+    Tag tag;
+  };
+  std::string out_of_memory(std::size_t bytes, Tag tag) const;
+
+  std::shared_ptr<Allocator> allocator_;
+  mutable std::mutex mutex_;
+  std::map<std::size_t, std::vector<void*>> free_;
+  std::unordered_map<void*, Live> live_;
+  std::array<MemoryUse, kTagCount> by_tag_{};
+  MemoryUse total_;
+  std::size_t reserved_ = 0;
+};
+
+/// One block of a pool, returned when the last tensor on it is gone.
+class Storage {
+ public:
+  Storage(std::shared_ptr<StoragePool> pool, std::size_t bytes, Tag tag);
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+  void* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::shared_ptr<StoragePool> pool_;
+  void* data_;
+  std::size_t bytes_;
+};
+
+}  // namespace swath

@@ -1,0 +1,75 @@
+// The vendor seam: what oneDNN and BLAS do on the CPU, cuDNN and cuBLASLt on CUDA. Everything else is an own kernel.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/core/storage.h"
+#include "engine/core/tensor.h"
+
+namespace swath {
+
+/// One 2-D convolution. Activations are NHWC, weights K×R×S×C (output channel, kernel row, kernel column, input channel).
+struct ConvGeometry {
+  std::int64_t n = 0, h = 0, w = 0, c = 0;  // input
+  std::int64_t k = 0, r = 0, s = 0;         // output channels, kernel
+  std::int64_t stride = 1, pad = 0;
+  DType dtype = DType::f32;  // of the activations; weights and their gradient are f32 in every case
+
+  std::int64_t out_h() const { return (h + 2 * pad - r) / stride + 1; }
+  std::int64_t out_w() const { return (w + 2 * pad - s) / stride + 1; }
+  Shape input_shape() const { return {n, h, w, c}; }
+  Shape output_shape() const { return {n, out_h(), out_w(), k}; }
+  Shape weight_shape() const { return {k, r, s, c}; }
+  bool operator==(const ConvGeometry&) const = default;
+};
+
+/// C = alpha · op(A) op(B) + beta · C (+ bias per column). Row-major float32; leading dimensions in elements.
+/// Always full float32: no TF32, no reduced-precision sums (methods.md §5).
+struct Gemm {
+  std::int64_t m = 0, n = 0, k = 0;
+  const float* a = nullptr;  // m×k, or k×m when transpose_a
+  const float* b = nullptr;  // k×n, or n×k when transpose_b
+  float* c = nullptr;        // m×n
+  std::int64_t lda = 0, ldb = 0, ldc = 0;
+  enum class Op : std::uint8_t { plain, transposed };
+  Op op_a = Op::plain, op_b = Op::plain;
+  float alpha = 1, beta = 0;
+  const float* bias = nullptr;  // n values, or none
+};
+
+struct MemoryInfo {
+  std::size_t free = 0, total = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// y = x ∗ w. x: geometry.input_shape(), w: weight_shape() f32, y: output_shape().
+  virtual void conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) = 0;
+  /// dx from dy; overwrites dx.
+  virtual void conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) = 0;
+  /// dw (f32) from x and dy, overwritten or accumulated.
+  virtual void conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
+                                    GradMode mode) = 0;
+  virtual void gemm(const Gemm& gemm) = 0;
+  /// `count` products of one form; strides in elements between consecutive matrices.
+  virtual void gemm_strided_batched(const Gemm& first, std::int64_t count, std::int64_t stride_a, std::int64_t stride_b,
+                                    std::int64_t stride_c) = 0;
+
+  /// Queued on the device's stream (CPU: done on return).
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void fill_zero(void* to, std::size_t bytes) = 0;
+  /// Blocking: the host buffer may be reused on return.
+  virtual void copy_from_host(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void copy_to_host(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  /// Memory of the device, as the driver or the system tells it.
+  virtual MemoryInfo memory_info() const = 0;
+  /// Device name and library versions, one "name version" per entry, for run folders and `doctor`.
+  virtual std::vector<std::string> versions() const = 0;
+};
+
+}  // namespace swath

@@ -1,0 +1,76 @@
+// A place where tensors live and kernels run, passed explicitly everywhere; there is no current device.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "engine/core/tensor.h"
+#include "engine/device/backend.h"
+#include "kernels/exec.h"
+
+#ifndef SWATH_WITH_CUDA
+#define SWATH_WITH_CUDA 0
+#endif
+
+namespace swath {
+
+enum class DeviceKind : std::uint8_t { cpu, cuda };
+
+struct DeviceOptions {
+  /// Source of memory; the device's own when null.
+  std::shared_ptr<Allocator> allocator;
+  /// A cudaStream_t that all work is queued on; the device makes one when null. Ignored on the CPU.
+  void* stream = nullptr;
+};
+
+/// Not copyable; must outlive its tensors. One thread at a time may use a device; several devices are independent.
+class Device {
+ public:
+  /// `name` is "cpu", "cuda" or "cuda:N". Throws UserError for another name, DeviceError when it is absent or when
+  /// this build has no CUDA.
+  static std::unique_ptr<Device> open(const std::string& name, DeviceOptions options = {});
+  /// Whether this build and this machine have a CUDA device.
+  static bool cuda_available();
+
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  DeviceKind kind() const { return kind_; }
+  bool is_cuda() const { return kind_ == DeviceKind::cuda; }
+  /// "cpu" or "cuda:N".
+  const std::string& name() const { return name_; }
+  Backend& backend() const { return *backend_; }
+  const std::shared_ptr<StoragePool>& pool() const { return pool_; }
+  void* stream() const { return stream_; }
+  void synchronize() const { backend_->synchronize(); }
+
+  /// Calls f with this device's executor: `device.run([&](auto exec) { margin_loss(args, exec); })`.
+  template <class F>
+  void run(F&& f) const {
+#if SWATH_WITH_CUDA
+    if (kind_ == DeviceKind::cuda) return run_cuda([&] { f(kernels::CudaStream{stream_}); });
+#endif
+    f(kernels::Cpu{});
+  }
+
+ private:
+  Device() = default;
+  template <class F>
+  void run_cuda(F&& f) const {
+    make_current();
+    f();
+    after_launch();
+  }
+  void make_current() const;
+  void after_launch() const;
+
+  DeviceKind kind_ = DeviceKind::cpu;
+  std::string name_;
+  std::shared_ptr<StoragePool> pool_;
+  std::unique_ptr<Backend> backend_;
+  void* stream_ = nullptr;
+
+  friend std::unique_ptr<Device> open_cpu(DeviceOptions options);
+  friend std::unique_ptr<Device> open_cuda(int index, DeviceOptions options);
+};
+
+}  // namespace swath

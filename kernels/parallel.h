@@ -1,0 +1,28 @@
+// Loops over an OpenMP team for the CPU twins. Results never depend on the number of threads:
+// a loop writes disjoint outputs, and reductions run over fixed chunks that are summed in order.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+
+namespace swath::kernels {
+
+/// Calls body(i) for every i in [0, n); iterations must write disjoint memory and not throw.
+template <class Body>
+void parallel_for(std::int64_t n, const Body& body, std::int64_t serial_below = 2) {
+  if (n < serial_below) {
+    for (std::int64_t i = 0; i < n; ++i) body(i);
+    return;
+  }
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < n; ++i) body(i);
+}
+
+/// Calls body(begin, end) over consecutive chunks of at most `chunk` elements.
+template <class Body>
+void parallel_chunks(std::int64_t n, std::int64_t chunk, const Body& body) {
+  const std::int64_t chunks = (n + chunk - 1) / chunk;
+  parallel_for(chunks, [&](std::int64_t c) { body(c * chunk, std::min(n, (c + 1) * chunk)); });
+}
+
+}  // namespace swath::kernels
