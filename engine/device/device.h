@@ -73,4 +73,11 @@ class Device {
   friend std::unique_ptr<Device> open_cuda(int index, DeviceOptions options);
 };
 
+/// What Device::open calls. The CUDA ones, Device::make_current and Device::after_launch exist in builds with CUDA only,
+/// under device/cuda/.
+std::unique_ptr<Device> open_cpu(DeviceOptions options);
+std::unique_ptr<Device> open_cuda(int index, DeviceOptions options);
+/// CUDA devices this process can use; 0 when there is no driver.
+int cuda_device_count();
+
 }  // namespace swath
