@@ -1,0 +1,30 @@
+// Adam (D. Kingma, J. Ba, 2015) and AdamW (I. Loshchilov, F. Hutter, 2019) over a flat range, with PyTorch's arithmetic
+// (methods.md §3). State: two floats per parameter.
+#pragma once
+#include "kernels/exec.h"
+
+namespace swath::kernels {
+
+/// coupled: the decay is added to the gradient (Adam); decoupled: the value shrinks by lr · decay (AdamW).
+enum class WeightDecay : std::uint8_t { coupled, decoupled };
+
+/// m ← β₁ m + (1−β₁) g, v ← β₂ v + (1−β₂) g², value ← value − lr/(1−β₁ᵗ) · m / (sqrt(v)/sqrt(1−β₂ᵗ) + eps).
+struct AdamArgs {
+  std::int64_t n = 0;
+  const float* grad = nullptr;              // n
+  float* value = nullptr;                   // n
+  float* m = nullptr;                       // n, starts at 0
+  float* v = nullptr;                       // n, starts at 0
+  const float* learning_rate = nullptr;     // 1, device
+  const std::uint64_t* step = nullptr;      // 1, device: the number t of this update, from 1
+  const std::int32_t* found_inf = nullptr;  // 1, device, or null: a value other than 0 skips the update
+  double beta1 = 0.9;                       // double, so that 1 − β is PyTorch's
+  double beta2 = 0.999;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  WeightDecay decay = WeightDecay::coupled;
+};
+void adam(const AdamArgs&, CudaStream);
+void adam(const AdamArgs&, Cpu);
+
+}  // namespace swath::kernels
