@@ -18,4 +18,11 @@ add_library(swath_blas INTERFACE)
 target_link_libraries(swath_blas INTERFACE ${OPENBLAS_LIBRARY})
 target_include_directories(swath_blas SYSTEM INTERFACE ${OPENBLAS_INCLUDE})
 
+# oneDNN computes the convolutions on the CPU. Its packaged CMake configuration asks for OpenCL, which is not used here.
+find_library(ONEDNN_LIBRARY NAMES dnnl REQUIRED)
+find_path(ONEDNN_INCLUDE dnnl.hpp REQUIRED)
+add_library(swath_onednn INTERFACE)
+target_link_libraries(swath_onednn INTERFACE ${ONEDNN_LIBRARY})
+target_include_directories(swath_onednn SYSTEM INTERFACE ${ONEDNN_INCLUDE})
+
 include(SwathCuda)

@@ -1,0 +1,88 @@
+#include "engine/device/cpu/cpu_backend.h"
+
+#include <cblas.h>
+#include <dnnl.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+
+#include "engine/core/error.h"
+#include "engine/device/cpu/allocator.h"
+#include "kernels/parallel.h"
+
+namespace swath::cpu {
+
+namespace {
+
+void expect(const char* what, const Tensor& tensor, const Shape& shape, DType type) {
+  SWATH_CHECK(tensor.defined() && tensor.shape() == shape && tensor.dtype() == type, "{}: {} {} wanted", what, shape.str(),
+              kernels::name_of(type));
+}
+
+// One thread cannot use all the memory bandwidth; small blocks are not worth a team.
+constexpr std::int64_t kChunk = std::int64_t{1} << 20;
+
+std::string processor() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown processor";
+}
+
+}  // namespace
+
+void CpuBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
+  expect("x", x, geometry.input_shape(), geometry.dtype);
+  expect("w", w, geometry.weight_shape(), DType::f32);
+  expect("y", y, geometry.output_shape(), geometry.dtype);
+  if (geometry.n) convolutions_.forward(geometry, x.raw(), w.data<float>(), y.raw());
+}
+
+void CpuBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
+  expect("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect("w", w, geometry.weight_shape(), DType::f32);
+  expect("dx", dx, geometry.input_shape(), geometry.dtype);
+  if (geometry.n) convolutions_.backward_data(geometry, dy.raw(), w.data<float>(), dx.raw());
+}
+
+void CpuBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
+                                      GradMode mode) {
+  expect("x", x, geometry.input_shape(), geometry.dtype);
+  expect("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect("dw", dw, geometry.weight_shape(), DType::f32);
+  if (geometry.n) {
+    convolutions_.backward_weight(geometry, x.raw(), dy.raw(), dw.data<float>(), mode);
+  } else if (mode == GradMode::overwrite) {
+    dw.fill_zero();
+  }
+}
+
+void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {
+  kernels::parallel_chunks(static_cast<std::int64_t>(bytes), kChunk, [&](std::int64_t begin, std::int64_t end) {
+    std::memmove(static_cast<std::byte*>(to) + begin, static_cast<const std::byte*>(from) + begin,
+                 static_cast<std::size_t>(end - begin));
+  });
+}
+
+void CpuBackend::fill_zero(void* to, std::size_t bytes) {
+  kernels::parallel_chunks(static_cast<std::int64_t>(bytes), kChunk, [&](std::int64_t begin, std::int64_t end) {
+    std::memset(static_cast<std::byte*>(to) + begin, 0, static_cast<std::size_t>(end - begin));
+  });
+}
+
+void CpuBackend::copy_from_host(void* to, const void* from, std::size_t bytes) { copy(to, from, bytes); }
+
+void CpuBackend::copy_to_host(void* to, const void* from, std::size_t bytes) { copy(to, from, bytes); }
+
+MemoryInfo CpuBackend::memory_info() const { return system_memory(); }
+
+std::vector<std::string> CpuBackend::versions() const {
+  const dnnl_version_t* const dnn = dnnl_version();
+  return {fmt::format("cpu {}{}", processor(), has_bf16() ? ", bf16" : ""),
+          fmt::format("onednn {}.{}.{}", dnn->major, dnn->minor, dnn->patch), fmt::format("blas {}", openblas_get_config())};
+}
+
+}  // namespace swath::cpu
