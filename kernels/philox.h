@@ -37,7 +37,7 @@ SWATH_HOST_DEVICE Philox4 philox(std::uint64_t seed, std::uint64_t step, RandomS
   const r123::Philox4x32::key_type key = {
       {static_cast<std::uint32_t>(seed) ^ (static_cast<std::uint32_t>(stream) * 0x9E3779B9u),
        static_cast<std::uint32_t>(seed >> 32) + static_cast<std::uint32_t>(stream)}};
-  const r123::Philox4x32::ctr_type r = r123::philox4x32(counter, key);
+  const r123::Philox4x32::ctr_type r = r123::Philox4x32{}(counter, key);
   return Philox4{{r[0], r[1], r[2], r[3]}};
 }
 

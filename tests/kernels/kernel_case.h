@@ -166,7 +166,7 @@ class CaseMemory {
 
 /// A kernel's cases, once per place: `class XTest : public KernelTest {};`, `TEST_P(XTest, …)` with a
 /// `CaseMemory memory(GetParam());`, and SWATH_KERNEL_PLACES(XTest).
-class KernelTest : public testing::TestWithParam<Place> {
+class KernelTest : public ::testing::TestWithParam<Place> {
  protected:
   void SetUp() override {
 #if defined(SWATH_WITH_CUDA)
@@ -182,9 +182,9 @@ class KernelTest : public testing::TestWithParam<Place> {
 #else
 #define SWATH_KERNEL_PLACE_VALUES Place::cpu
 #endif
-#define SWATH_KERNEL_PLACES(suite)                                              \
-  INSTANTIATE_TEST_SUITE_P(, suite, testing::Values(SWATH_KERNEL_PLACE_VALUES), \
-                           [](const testing::TestParamInfo<Place>& place_info) { return name_of(place_info.param); })
+#define SWATH_KERNEL_PLACES(suite)                                                \
+  INSTANTIATE_TEST_SUITE_P(, suite, ::testing::Values(SWATH_KERNEL_PLACE_VALUES), \
+                           [](const ::testing::TestParamInfo<Place>& place_info) { return name_of(place_info.param); })
 
 /// Numbers in [low, high), fixed by the seed.
 inline std::vector<float> random_floats(std::int64_t count, std::uint64_t seed, float low = -1.0f, float high = 1.0f) {
