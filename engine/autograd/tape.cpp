@@ -1,0 +1,96 @@
+#include "engine/autograd/tape.h"
+
+#include "engine/core/trace.h"
+#include "kernels/elementwise.h"
+
+namespace swath {
+
+bool InputGradients::needs(int i) const { return slots_[static_cast<std::size_t>(i)] >= 0; }
+
+void InputGradients::add(int i, Tensor gradient) {
+  if (needs(i)) tape_.add_gradient(slots_[static_cast<std::size_t>(i)], std::move(gradient));
+}
+
+Tape::Tape(Device& device, Phase phase) : device_(device), phase_(phase) {}
+
+int Tape::new_slot() {
+  gradients_.emplace_back();
+  return static_cast<int>(gradients_.size()) - 1;
+}
+
+Var Tape::input(Tensor value) {
+  Var var(std::move(value));
+  if (gradients_enabled()) {
+    var.slot_ = new_slot();
+  }
+  return var;
+}
+
+Var Tape::record(const char* op, Tensor value, std::initializer_list<Var> inputs, bool reaches_parameters, Backward backward) {
+  return record(op, std::move(value), std::vector<Var>(inputs), reaches_parameters, std::move(backward));
+}
+
+Var Tape::record(const char* op, Tensor value, const std::vector<Var>& inputs, bool reaches_parameters, Backward backward) {
+  SWATH_CHECK(backward != nullptr, "{} was recorded without its backward", op);
+  inspect(op, "value", value);
+  Var var(std::move(value));
+  if (!gradients_enabled()) return var;
+  Node node{op, -1, {}, std::move(backward)};
+  bool needed = reaches_parameters;
+  for (const Var& input : inputs) {
+    node.inputs.push_back(input.slot_);
+    needed = needed || input.needs_gradient();
+  }
+  if (!needed) return var;
+  node.output = var.slot_ = new_slot();
+  nodes_.push_back(std::move(node));
+  return var;
+}
+
+void Tape::backward(const Var& output) {
+  SWATH_CHECK(output.value().numel() == 1, "backward of a {} needs a gradient", output.shape().str());
+  const float one = 1;
+  backward(output, Tensor::from_host(device_, output.shape(), &one));
+}
+
+void Tape::backward(const Var& output, Tensor d_output) {
+  if (!output.needs_gradient()) return;
+  add_gradient(output.slot_, std::move(d_output));
+  while (!nodes_.empty()) {
+    Node node = std::move(nodes_.back());
+    nodes_.pop_back();
+    const auto slot = static_cast<std::size_t>(node.output);
+    Tensor d_value = std::move(gradients_[slot]);
+    gradients_[slot] = {};
+    if (!d_value.defined()) continue;
+    const TraceRange range(node.op);
+    InputGradients inputs(*this, node.inputs);
+    inspect(node.op, "gradient", d_value);
+    node.backward(std::move(d_value), inputs);
+  }
+}
+
+Tensor Tape::gradient(const Var& var) const {
+  SWATH_CHECK(var.needs_gradient());
+  return gradients_[static_cast<std::size_t>(var.slot_)];
+}
+
+void Tape::add_gradient(int slot, Tensor gradient) {
+  Tensor& sum = gradients_[static_cast<std::size_t>(slot)];
+  if (!sum.defined()) {
+    sum = std::move(gradient);
+    return;
+  }
+  SWATH_CHECK(sum.shape() == gradient.shape() && sum.dtype() == gradient.dtype(), "{} and {}", sum.shape().str(),
+              gradient.shape().str());
+  device_.run([&](auto exec) {
+    kernels::add({.n = sum.numel(), .dtype = sum.dtype(), .a = sum.raw(), .b = gradient.raw(), .out = sum.raw()}, exec);
+  });
+}
+
+void Tape::inspect(const char* op, const char* what, const Tensor& value) const {
+  if (trace_switches().debug_tape) print_summary(op, what, value);
+  if (trace_switches().check_nan) require_finite(value, fmt::format("the {} of {}", what, op).c_str());
+}
+
+}  // namespace swath

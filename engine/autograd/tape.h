@@ -1,0 +1,108 @@
+// Reverse-mode differentiation on a linear list of operations. What has no gradient is a Tensor, not a Var.
+#pragma once
+#include <functional>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "engine/core/tensor.h"
+#include "engine/device/device.h"
+
+namespace swath {
+
+/// Whether batch norm and dropout act as in training, and whether gradients may be asked for.
+enum class Phase : std::uint8_t { train, eval };
+
+/// A value on a tape and, when something before it wants a gradient, the slot in which that gradient is collected.
+class Var {
+ public:
+  Var() = default;
+  /// A value that no gradient flows through.
+  explicit Var(Tensor value) : value_(std::move(value)) {}
+  const Tensor& value() const { return value_; }
+  const Shape& shape() const { return value_.shape(); }
+  bool needs_gradient() const { return slot_ >= 0; }
+
+ private:
+  friend class Tape;
+  Tensor value_;
+  int slot_ = -1;
+};
+
+class Tape;
+
+/// Where a backward function puts the gradients of its inputs.
+class InputGradients {
+ public:
+  /// Whether input i wants a gradient.
+  bool needs(int i) const;
+  /// Hands over the gradient of input i; the tensor must not be shared. Sums when there is one already.
+  void add(int i, Tensor gradient);
+
+ private:
+  friend class Tape;
+  InputGradients(Tape& tape, const std::vector<int>& slots) : tape_(tape), slots_(slots) {}
+  Tape& tape_;
+  const std::vector<int>& slots_;
+};
+
+/// Takes the gradient of the operation's value, whose memory it may overwrite or pass on.
+using Backward = std::function<void(Tensor d_value, InputGradients& inputs)>;
+
+class Tape {
+ public:
+  Tape(Device& device, Phase phase);
+
+  Device& device() const { return device_; }
+  Phase phase() const { return phase_; }
+  bool training() const { return phase_ == Phase::train; }
+
+  /// A value whose gradient can be read with gradient() after backward().
+  Var input(Tensor value);
+
+  /// Appends an operation. `reaches_parameters` tells that the backward function writes gradients of parameters, so
+  /// that it must run even if no input wants one. The backward function is dropped at once when nobody needs it.
+  Var record(const char* op, Tensor value, std::initializer_list<Var> inputs, bool reaches_parameters, Backward backward);
+  Var record(const char* op, Tensor value, const std::vector<Var>& inputs, bool reaches_parameters, Backward backward);
+
+  /// Starts from d_output = 1 for a scalar.
+  void backward(const Var& output);
+  /// Starts from a given gradient. Walks from the end; each operation is freed as soon as it has run.
+  void backward(const Var& output, Tensor d_output);
+
+  /// The gradient collected for a Var made by input(); undefined when none reached it.
+  Tensor gradient(const Var& var) const;
+
+  /// While alive, recorded operations keep nothing and parameters get no gradient (frozen parts, evaluation).
+  class NoGradient {
+   public:
+    explicit NoGradient(Tape& tape) : tape_(tape) { ++tape_.no_gradient_; }
+    ~NoGradient() { --tape_.no_gradient_; }
+    NoGradient(const NoGradient&) = delete;
+    NoGradient& operator=(const NoGradient&) = delete;
+
+   private:
+    Tape& tape_;
+  };
+  bool gradients_enabled() const { return no_gradient_ == 0 && phase_ == Phase::train; }
+
+ private:
+  friend class InputGradients;
+  struct Node {
+    const char* op;
+    int output;
+    std::vector<int> inputs;
+    Backward backward;
+  };
+  void add_gradient(int slot, Tensor gradient);
+  int new_slot();
+  void inspect(const char* op, const char* what, const Tensor& value) const;
+
+  Device& device_;
+  Phase phase_;
+  int no_gradient_ = 0;
+  std::vector<Node> nodes_;
+  std::vector<Tensor> gradients_;
+};
+
+}  // namespace swath

@@ -1,0 +1,113 @@
+#include "engine/nn/parameter.h"
+
+#include <algorithm>
+
+namespace swath {
+
+namespace {
+
+constexpr std::int64_t kAlign = 64;  // floats
+
+std::int64_t aligned(std::int64_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
+
+Tensor slice(const Tensor& flat, std::int64_t begin, const Shape& shape) {
+  return flat.rows(begin, begin + shape.numel()).view(shape);
+}
+
+}  // namespace
+
+const char* name_of(ParameterGroup group) {
+  static constexpr const char* kNames[kParameterGroups] = {"backbone", "head", "beta", "regressor"};
+  return kNames[static_cast<int>(group)];
+}
+
+GradMode Parameter::grad_mode() {
+  if (trainable == Trainable::no) return GradMode::skip;
+  const GradMode mode = grad_written ? GradMode::accumulate : GradMode::overwrite;
+  grad_written = true;
+  return mode;
+}
+
+Parameter& ParameterBlock::declare(const std::string& name, Shape shape, ParameterGroup group, Initializer init) {
+  SWATH_CHECK(!device_, "parameter {} declared after allocate()", name);
+  if (find(name)) throw UserError(fmt::format("two parameters are named {}; rename one", name));
+  parameters_.push_back({.name = name, .shape = shape, .group = group, .value = {}, .grad = {}, .place = {}});
+  inits_.push_back(std::move(init));
+  return parameters_.back();
+}
+
+Buffer& ParameterBlock::declare_buffer(const std::string& name, Shape shape, Initializer init) {
+  SWATH_CHECK(!device_, "buffer {} declared after allocate()", name);
+  if (find_buffer(name)) throw UserError(fmt::format("two buffers are named {}; rename one", name));
+  buffers_.push_back({.name = name, .shape = shape, .value = {}});
+  buffer_inits_.push_back(std::move(init));
+  return buffers_.back();
+}
+
+void ParameterBlock::allocate(Device& device) {
+  SWATH_CHECK(!device_, "allocate() called twice");
+  device_ = &device;
+  std::int64_t total = 0;
+  for (int group = 0; group < kParameterGroups; ++group) {
+    ranges_[static_cast<std::size_t>(group)].begin = total;
+    for (Parameter& p : parameters_) {
+      if (static_cast<int>(p.group) != group) continue;
+      p.place = {total, total + aligned(p.shape.numel())};
+      total = p.place.end;
+    }
+    ranges_[static_cast<std::size_t>(group)].end = total;
+  }
+  values_ = Tensor::zeros(device, {total}, DType::f32, Tag::weights);
+  grads_ = Tensor::zeros(device, {total}, DType::f32, Tag::grads);
+  std::vector<float> host;
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    Parameter& p = parameters_[i];
+    p.value = slice(values_, p.place.begin, p.shape);
+    p.grad = slice(grads_, p.place.begin, p.shape);
+    host.assign(static_cast<std::size_t>(p.shape.numel()), 0.0f);
+    inits_[i](host.data(), p.shape);
+    p.value.copy_from_host(host.data());
+  }
+  std::int64_t buffer_total = 0;
+  for (const Buffer& buffer : buffers_) buffer_total += aligned(buffer.shape.numel());
+  buffer_values_ = Tensor::zeros(device, {buffer_total}, DType::f32, Tag::weights);
+  std::int64_t begin = 0;
+  for (std::size_t i = 0; i < buffers_.size(); ++i) {
+    Buffer& b = buffers_[i];
+    b.value = slice(buffer_values_, begin, b.shape);
+    begin += aligned(b.shape.numel());
+    host.assign(static_cast<std::size_t>(b.shape.numel()), 0.0f);
+    buffer_inits_[i](host.data(), b.shape);
+    b.value.copy_from_host(host.data());
+  }
+  inits_.clear();
+  buffer_inits_.clear();
+}
+
+Parameter* ParameterBlock::find(const std::string& name) {
+  const auto found = std::find_if(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == name; });
+  return found == parameters_.end() ? nullptr : &*found;
+}
+
+Buffer* ParameterBlock::find_buffer(const std::string& name) {
+  const auto found = std::find_if(buffers_.begin(), buffers_.end(), [&](const Buffer& b) { return b.name == name; });
+  return found == buffers_.end() ? nullptr : &*found;
+}
+
+std::int64_t ParameterBlock::count() const {
+  std::int64_t n = 0;
+  for (const Parameter& p : parameters_) n += p.trainable == Trainable::yes ? p.shape.numel() : 0;
+  return n;
+}
+
+void ParameterBlock::begin_step() {
+  for (Parameter& p : parameters_) p.grad_written = false;
+}
+
+void ParameterBlock::end_backward() {
+  for (Parameter& p : parameters_) {
+    if (!p.grad_written) p.grad.fill_zero();
+  }
+}
+
+}  // namespace swath

@@ -1,0 +1,96 @@
+// Every parameter of a model in a few flat arrays, so that an optimiser step, a momentum copy, a checkpoint and an
+// all-reduce each are one operation over memory.
+#pragma once
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/core/tensor.h"
+#include "engine/device/device.h"
+
+namespace swath {
+
+/// Parameters of one group share learning rate and weight decay (methods.md §3).
+enum class ParameterGroup : std::uint8_t { backbone, head, beta, regressor };
+constexpr int kParameterGroups = 4;
+const char* name_of(ParameterGroup group);
+
+enum class Trainable : std::uint8_t { no, yes };
+
+/// Fills host memory with initial values.
+using Initializer = std::function<void(float* values, const Shape& shape)>;
+
+/// A contiguous range of the flat arrays, in elements.
+struct ParameterRange {
+  std::int64_t begin = 0, end = 0;
+  std::int64_t size() const { return end - begin; }
+};
+
+struct Parameter {
+  std::string name;
+  Shape shape;
+  ParameterGroup group;
+  Trainable trainable = Trainable::yes;
+  Tensor value;
+  Tensor grad;
+  /// Place in the flat arrays, padding included.
+  ParameterRange place;
+  /// Whether this step's backward has written `grad`; the first writer overwrites, later ones accumulate.
+  bool grad_written = false;
+
+  /// For a kernel that writes this gradient: skip, overwrite or accumulate; marks it written.
+  GradMode grad_mode();
+};
+
+/// State that is not trained (running statistics).
+struct Buffer {
+  std::string name;
+  Shape shape;
+  Tensor value;
+};
+
+class ParameterBlock {
+ public:
+  ParameterBlock() = default;
+  ParameterBlock(const ParameterBlock&) = delete;
+  ParameterBlock& operator=(const ParameterBlock&) = delete;
+
+  /// Declares a parameter; memory comes with allocate(). The reference stays valid. Throws UserError for a name used twice.
+  Parameter& declare(const std::string& name, Shape shape, ParameterGroup group, Initializer init);
+  Buffer& declare_buffer(const std::string& name, Shape shape, Initializer init);
+
+  /// Lays out values and gradients group by group, each parameter aligned to 256 bytes, and initialises them.
+  void allocate(Device& device);
+
+  Device& device() const { return *device_; }
+  std::deque<Parameter>& parameters() { return parameters_; }
+  const std::deque<Parameter>& parameters() const { return parameters_; }
+  std::deque<Buffer>& buffers() { return buffers_; }
+  const std::deque<Buffer>& buffers() const { return buffers_; }
+  Parameter* find(const std::string& name);
+  Buffer* find_buffer(const std::string& name);
+
+  /// All values (padding included, zero); likewise gradients and buffers. Shape {n}.
+  const Tensor& values() const { return values_; }
+  const Tensor& grads() const { return grads_; }
+  const Tensor& buffer_values() const { return buffer_values_; }
+  ParameterRange range(ParameterGroup group) const { return ranges_[static_cast<std::size_t>(group)]; }
+  /// Number of trained values, padding left out.
+  std::int64_t count() const;
+
+  /// Before a backward pass: no gradient is written yet.
+  void begin_step();
+  /// After it: gradients that nothing wrote are zero.
+  void end_backward();
+
+ private:
+  Device* device_ = nullptr;
+  std::deque<Parameter> parameters_;
+  std::deque<Buffer> buffers_;
+  std::vector<Initializer> inits_, buffer_inits_;
+  std::vector<ParameterRange> ranges_ = std::vector<ParameterRange>(kParameterGroups);
+  Tensor values_, grads_, buffer_values_;
+};
+
+}  // namespace swath

@@ -1,0 +1,67 @@
+// Adam, AdamW and SGD over the flat parameter block: one launch per group (methods.md §3).
+#pragma once
+#include <string>
+
+#include "engine/core/config.h"
+#include "engine/nn/parameter.h"
+#include "engine/optim/step_scalars.h"
+
+namespace swath {
+
+struct GroupOptions {
+  float lr = 1e-5f;
+  double weight_decay = 0;
+  template <class V>
+  void fields(V& v) {
+    v("lr", lr, "learning rate", Range{0, 10});
+    v("weight_decay", weight_decay, "weight decay", Range{0, 10});
+  }
+};
+
+struct OptimizerOptions {
+  std::string kind = "adam";
+  double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  float momentum = 0.9f;
+  GroupOptions backbone{1e-5f, 1e-4};
+  GroupOptions head{1e-5f, 1e-4};
+  GroupOptions beta{5e-4f, 0};
+  GroupOptions regressor{1e-5f, 0};
+
+  const GroupOptions& group(ParameterGroup group) const;
+
+  template <class V>
+  void fields(V& v) {
+    v("kind", kind, "adam (coupled weight decay, as PyTorch's Adam), adamw or sgd", OneOf{{"adam", "adamw", "sgd"}});
+    v("beta1", beta1, "decay of Adam's first moment", Range{0, 1});
+    v("beta2", beta2, "decay of Adam's second moment", Range{0, 1});
+    v("eps", eps, "added to Adam's denominator", Range{0, 1});
+    v("momentum", momentum, "momentum of SGD", Range{0, 1});
+    v("backbone", backbone, "the convolutional trunk");
+    v("head", head, "the linear heads");
+    v("beta", beta, "β of the margin and binomial losses");
+    v("regressor", regressor, "regressors of the adversarial loss and the BCE layer");
+  }
+};
+
+class Optimizer {
+ public:
+  /// Holds the moments of every parameter of `block`, which must be allocated and outlive the optimiser.
+  Optimizer(ParameterBlock& block, OptimizerOptions options);
+
+  /// Applies the gradients with the learning rates and the step number of `scalars`; frozen parameters stay.
+  void step(const StepScalars& scalars);
+
+  /// Moments in the order of the flat block: m and v of Adam; the momentum buffer (and none) of SGD.
+  Tensor& first_moment() { return first_; }
+  Tensor& second_moment() { return second_; }
+  const OptimizerOptions& options() const { return options_; }
+
+ private:
+  void step_range(ParameterRange range, const GroupOptions& group, const float* learning_rate, const StepScalars& scalars);
+
+  ParameterBlock& block_;
+  OptimizerOptions options_;
+  Tensor first_, second_;
+};
+
+}  // namespace swath

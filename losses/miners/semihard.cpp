@@ -1,0 +1,33 @@
+#include "losses/miners/semihard.h"
+
+#include "kernels/pairwise_distance.h"
+#include "kernels/semihard.h"
+
+namespace swath {
+
+Triplets SemihardMiner::mine(const MineInput& input) {
+  Device& device = input.rows.device();
+  const std::int64_t rows = input.rows.size(0), cols = input.rows.size(1);
+  const Tensor distance = Tensor::empty(device, {rows, rows}, DType::f32, Tag::workspace);
+  const kernels::PairwiseDistanceArgs distances{
+      .x = input.rows.data<float>(), .distance = distance.data<float>(), .rows = rows, .cols = cols, .x_ld = cols};
+  const Triplets triplets{Tensor::empty(device, {rows, 3}, DType::i32), Tensor::empty(device, {1}, DType::i32)};
+  kernels::SemihardArgs args{.distance = distance.data<float>(),
+                             .row_class = input.row_class.data<std::int32_t>(),
+                             .row_count = input.row_count.data<std::int32_t>(),
+                             .step = input.random.step,
+                             .triplets = triplets.indices.data<std::int32_t>(),
+                             .triplet_count = triplets.count.data<std::int32_t>(),
+                             .rows = rows,
+                             .seed = input.random.seed};
+  const Tensor scratch =
+      Tensor::empty(device, {static_cast<std::int64_t>(kernels::semihard_workspace(args))}, DType::u8, Tag::workspace);
+  args.workspace = scratch.raw();
+  device.run([&](auto exec) {
+    kernels::pairwise_distance(distances, exec);
+    kernels::semihard(args, exec);
+  });
+  return triplets;
+}
+
+}  // namespace swath
