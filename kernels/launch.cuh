@@ -14,14 +14,23 @@ namespace swath::kernels {
 /// Thrown when the CUDA runtime refuses a launch; `status` is its cudaError_t.
 class CudaLaunchError : public std::runtime_error {
  public:
-  CudaLaunchError(cudaError_t status, const char* what_failed)
-      : std::runtime_error(std::string(what_failed) + ": " + cudaGetErrorName(status) + ", " + cudaGetErrorString(status)),
-        status(status) {}
+  CudaLaunchError(cudaError_t code, const char* what_failed)
+      : std::runtime_error(std::string(what_failed) + ": " + cudaGetErrorName(code) + ", " + cudaGetErrorString(code)),
+        status(code) {}
   cudaError_t status;
 };
 
 inline void check_cuda(cudaError_t status, const char* what_failed) {
   if (status != cudaSuccess) throw CudaLaunchError(status, what_failed);
+}
+
+/// The kernel that this thread queued last: a failure that shows later can name it.
+inline thread_local const void* last_kernel = nullptr;
+
+/// The (mangled) name of a kernel.
+inline const char* kernel_name(const void* kernel) {
+  const char* name = nullptr;
+  return kernel && cudaFuncGetName(&name, kernel) == cudaSuccess ? name : "a kernel";
 }
 
 inline cudaStream_t stream_of(CudaStream exec) { return static_cast<cudaStream_t>(exec.stream); }
@@ -35,7 +44,9 @@ void launch(void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream_of(exec);
-  check_cuda(cudaLaunchKernelEx(&config, kernel, args...), "kernel launch");
+  last_kernel = reinterpret_cast<const void*>(kernel);
+  const cudaError_t status = cudaLaunchKernelEx(&config, kernel, args...);
+  if (status != cudaSuccess) throw CudaLaunchError(status, kernel_name(last_kernel));
 }
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }

@@ -15,11 +15,17 @@ namespace swath {
 
 enum class DeviceKind : std::uint8_t { cpu, cuda };
 
+/// How a GPU multiplies float32 activations: exactly, or with inputs rounded to TF32 on tensor cores (faster). Sums are
+/// float32 in both cases.
+enum class Float32Math : std::uint8_t { full, tf32 };
+
 struct DeviceOptions {
   /// Source of memory; the device's own when null.
   std::shared_ptr<Allocator> allocator;
   /// A cudaStream_t that all work is queued on; the device makes one when null. Ignored on the CPU.
   void* stream = nullptr;
+  /// For convolutions only: products of matrices stay full float32. Ignored on the CPU.
+  Float32Math conv_math = Float32Math::full;
 };
 
 /// Not copyable; must outlive its tensors. One thread at a time may use a device; several devices are independent.

@@ -1,0 +1,88 @@
+#include "engine/device/cuda/conv.h"
+
+#include "engine/device/cuda/error.h"
+#include "kernels/elementwise.h"
+
+namespace swath::cuda {
+
+namespace {
+
+// Shapes of a network times its passes, plus the last, smaller batch of an evaluation.
+constexpr std::size_t kPlans = 1024;
+
+PlanKey<12> key_of(const ConvGeometry& g, ConvPass pass, Float32Math math) {
+  return {g.n,
+          g.h,
+          g.w,
+          g.c,
+          g.k,
+          g.r,
+          g.s,
+          g.stride,
+          g.pad,
+          static_cast<int>(g.dtype),
+          static_cast<int>(pass),
+          static_cast<int>(math)};
+}
+
+}  // namespace
+
+Convolutions::Convolutions(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, Float32Math math)
+    : context_(std::move(context)), pool_(std::move(pool)), math_(math), plans_(kPlans) {
+  context_->make_current();
+  SWATH_CUDA_CALL(cudnnCreate(&handle_));
+  SWATH_CUDA_CALL(cudnnSetStream(handle_, context_->stream()));
+}
+
+Convolutions::~Convolutions() { cudnnDestroy(handle_); }
+
+void Convolutions::execute(const ConvGeometry& geometry, ConvPass pass, void* x, void* w, void* y) {
+  const ConvPlan& plan = plans_.get(key_of(geometry, pass, math_), [&] {
+    return ConvPlan::for_handle({.geometry = geometry, .pass = pass, .math = math_}, handle_);
+  });
+  // Freed on return although the work is only queued: later users of the block are queued behind it on the same stream.
+  const Storage workspace(pool_, static_cast<std::size_t>(plan.workspace_bytes()), Tag::workspace);
+  plan.execute(handle_, x, w, y, workspace.data());
+  context_->after_call(name_of(pass));
+}
+
+void Convolutions::forward(const ConvGeometry& geometry, void* x, const float* w, void* y) {
+  const std::int64_t count = geometry.weight_shape().numel();
+  if (geometry.dtype == DType::f32) return execute(geometry, ConvPass::forward, x, const_cast<float*>(w), y);
+  const Storage weights(pool_, static_cast<std::size_t>(count) * kernels::size_of(geometry.dtype), Tag::workspace);
+  kernels::cast({.n = count, .from = DType::f32, .to = geometry.dtype, .x = w, .out = weights.data()},
+                kernels::CudaStream{context_->stream()});
+  execute(geometry, ConvPass::forward, x, weights.data(), y);
+}
+
+void Convolutions::backward_data(const ConvGeometry& geometry, void* dy, const float* w, void* dx) {
+  const std::int64_t count = geometry.weight_shape().numel();
+  if (geometry.dtype == DType::f32) return execute(geometry, ConvPass::backward_data, dx, const_cast<float*>(w), dy);
+  const Storage weights(pool_, static_cast<std::size_t>(count) * kernels::size_of(geometry.dtype), Tag::workspace);
+  kernels::cast({.n = count, .from = DType::f32, .to = geometry.dtype, .x = w, .out = weights.data()},
+                kernels::CudaStream{context_->stream()});
+  execute(geometry, ConvPass::backward_data, dx, weights.data(), dy);
+}
+
+void Convolutions::backward_weight(const ConvGeometry& geometry, void* x, void* dy, float* dw, GradMode mode) {
+  if (mode == GradMode::skip) return;
+  const kernels::CudaStream exec{context_->stream()};
+  const std::int64_t count = geometry.weight_shape().numel();
+  const bool accumulates = mode == GradMode::accumulate;
+  if (geometry.dtype == DType::f32 && !accumulates) return execute(geometry, ConvPass::backward_weight, x, dw, dy);
+
+  const std::size_t bytes = static_cast<std::size_t>(count) * kernels::size_of(geometry.dtype);
+  const Storage gradient(pool_, bytes, Tag::workspace);
+  execute(geometry, ConvPass::backward_weight, x, gradient.data(), dy);
+  if (geometry.dtype == DType::f32) return kernels::add({.n = count, .a = dw, .b = gradient.data(), .out = dw}, exec);
+
+  const kernels::CastArgs widen{.n = count, .from = geometry.dtype, .to = DType::f32, .x = gradient.data(), .out = dw};
+  if (!accumulates) return kernels::cast(widen, exec);
+  const Storage wide(pool_, static_cast<std::size_t>(count) * sizeof(float), Tag::workspace);
+  kernels::CastArgs to_scratch = widen;
+  to_scratch.out = wide.data();
+  kernels::cast(to_scratch, exec);
+  kernels::add({.n = count, .a = dw, .b = wide.data(), .out = dw}, exec);
+}
+
+}  // namespace swath::cuda

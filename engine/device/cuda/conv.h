@@ -1,0 +1,35 @@
+// Convolutions through cuDNN: NHWC activations, K×R×S×C float32 weights, plans made once per geometry and pass.
+#pragma once
+#include <memory>
+
+#include "engine/core/storage.h"
+#include "engine/device/cuda/context.h"
+#include "engine/device/cuda/conv_plan.h"
+#include "engine/device/cuda/plan_cache.h"
+
+namespace swath::cuda {
+
+/// Workspace and converted weights come from `pool`. Pointers are the first elements of dense device arrays of the
+/// geometry's shapes; the batch is at least one.
+class Convolutions {
+ public:
+  Convolutions(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, Float32Math math);
+  ~Convolutions();
+  Convolutions(const Convolutions&) = delete;
+  Convolutions& operator=(const Convolutions&) = delete;
+
+  void forward(const ConvGeometry& geometry, void* x, const float* w, void* y);
+  void backward_data(const ConvGeometry& geometry, void* dy, const float* w, void* dx);
+  void backward_weight(const ConvGeometry& geometry, void* x, void* dy, float* dw, GradMode mode);
+
+ private:
+  void execute(const ConvGeometry& geometry, ConvPass pass, void* x, void* w, void* y);
+
+  std::shared_ptr<const Context> context_;
+  std::shared_ptr<StoragePool> pool_;
+  Float32Math math_;
+  cudnnHandle_t handle_ = nullptr;
+  PlanCache<12, ConvPlan> plans_;
+};
+
+}  // namespace swath::cuda

@@ -1,0 +1,179 @@
+#include "engine/device/cuda/conv_plan.h"
+
+#define CUDNN_FRONTEND_SKIP_JSON_LIB
+#include <cudnn_frontend.h>
+
+#include "engine/device/cuda/error.h"
+
+namespace swath::cuda {
+
+namespace fe = cudnn_frontend;
+
+namespace {
+
+constexpr std::int64_t kX = 1, kW = 2, kY = 3;
+
+fe::DataType_t data_type(DType type) {
+  switch (type) {
+    case DType::f32:
+      return fe::DataType_t::FLOAT;
+    case DType::bf16:
+      return fe::DataType_t::BFLOAT16;
+    case DType::f16:
+      return fe::DataType_t::HALF;
+    default:
+      throw UserError(fmt::format("convolutions take f32, bf16 and f16 activations, not {}", kernels::name_of(type)));
+  }
+}
+
+std::string text(const ConvProblem& p) {
+  const ConvGeometry& g = p.geometry;
+  return fmt::format("{} of {} {} with {} at stride {}, padding {}", name_of(p.pass), kernels::name_of(g.dtype),
+                     g.input_shape().str(), g.weight_shape().str(), g.stride, g.pad);
+}
+
+// cuDNN names extents in the order N, C, H, W; the strides say that channels lie innermost.
+fe::graph::Tensor_attributes tensor(const char* name, std::int64_t uid, const Shape& shape, fe::DataType_t type) {
+  const std::int64_t a = shape[0], h = shape[1], w = shape[2], c = shape[3];
+  return fe::graph::Tensor_attributes()
+      .set_name(name)
+      .set_uid(uid)
+      .set_dim({a, c, h, w})
+      .set_stride({h * w * c, 1, w * c, c})
+      .set_data_type(type);
+}
+
+template <class Attributes>
+Attributes convolution(const ConvGeometry& g) {
+  return Attributes()
+      .set_pre_padding({g.pad, g.pad})
+      .set_post_padding({g.pad, g.pad})
+      .set_stride({g.stride, g.stride})
+      .set_dilation({1, 1});
+}
+
+void finish(const std::shared_ptr<fe::graph::Tensor_attributes>& result, std::int64_t uid, const Shape& shape,
+            fe::DataType_t type) {
+  *result = tensor("result", uid, shape, type).set_output(true);
+}
+
+void require(fe::error_t status, const char* step, const ConvProblem& problem) {
+  if (status.is_good()) return;
+  throw InternalError(fmt::format("cuDNN {} has no plan for the convolution, {} ({}: {})", cudnnGetVersion(), text(problem),
+                                  step, status.get_message()));
+}
+
+std::vector<fe::NumericalNote_t> unwanted_notes(const ConvProblem& problem) {
+  std::vector<fe::NumericalNote_t> notes = {fe::NumericalNote_t::NONDETERMINISTIC,
+                                            fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION};
+  if (problem.geometry.dtype == DType::f32 && problem.math == Float32Math::full) {
+    notes.push_back(fe::NumericalNote_t::TENSOR_CORE);
+    notes.push_back(fe::NumericalNote_t::DOWN_CONVERT_INPUTS);
+  }
+  return notes;
+}
+
+}  // namespace
+
+const char* name_of(ConvPass pass) {
+  switch (pass) {
+    case ConvPass::forward:
+      return "forward";
+    case ConvPass::backward_data:
+      return "data gradient";
+    case ConvPass::backward_weight:
+      return "weight gradient";
+  }
+  return "?";
+}
+
+struct ConvPlan::Impl {
+  explicit Impl(const ConvProblem& problem) { describe(problem); }
+
+  void describe(const ConvProblem& problem) {
+    const ConvGeometry& g = problem.geometry;
+    const fe::DataType_t type = data_type(g.dtype);
+    graph.set_io_data_type(type).set_intermediate_data_type(fe::DataType_t::FLOAT).set_compute_data_type(fe::DataType_t::FLOAT);
+    switch (problem.pass) {
+      case ConvPass::forward: {
+        const auto x = graph.tensor(tensor("x", kX, g.input_shape(), type));
+        const auto w = graph.tensor(tensor("w", kW, g.weight_shape(), type));
+        const auto y = graph.conv_fprop(x, w, convolution<fe::graph::Conv_fprop_attributes>(g));
+        return finish(y, kY, g.output_shape(), type);
+      }
+      case ConvPass::backward_data: {
+        const auto dy = graph.tensor(tensor("dy", kY, g.output_shape(), type));
+        const auto w = graph.tensor(tensor("w", kW, g.weight_shape(), type));
+        const auto dx = graph.conv_dgrad(dy, w, convolution<fe::graph::Conv_dgrad_attributes>(g));
+        return finish(dx, kX, g.input_shape(), type);
+      }
+      case ConvPass::backward_weight: {
+        const auto dy = graph.tensor(tensor("dy", kY, g.output_shape(), type));
+        const auto x = graph.tensor(tensor("x", kX, g.input_shape(), type));
+        const auto dw = graph.conv_wgrad(dy, x, convolution<fe::graph::Conv_wgrad_attributes>(g));
+        return finish(dw, kW, g.weight_shape(), type);
+      }
+    }
+  }
+
+  // check_support() is left out: it asks for the current device, and building a plan tells the same.
+  fe::error_t build(const ConvProblem& problem, fe::HeurMode_t mode) {
+    if (auto status = graph.create_execution_plans({mode}); status.is_bad()) return status;
+    graph.deselect_numeric_notes(unwanted_notes(problem));
+    return graph.build_plans(fe::BuildPlanPolicy_t::HEURISTICS_CHOICE);
+  }
+
+  fe::graph::Graph graph;
+};
+
+ConvPlan::ConvPlan(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ConvPlan::ConvPlan(ConvPlan&&) noexcept = default;
+ConvPlan& ConvPlan::operator=(ConvPlan&&) noexcept = default;
+ConvPlan::~ConvPlan() = default;
+
+ConvPlan ConvPlan::for_handle(const ConvProblem& problem, cudnnHandle_t handle) {
+  fe::error_t status;
+  for (const fe::HeurMode_t mode : {fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}) {
+    auto impl = std::make_unique<Impl>(problem);
+    require(impl->graph.validate(), "validate", problem);
+    require(impl->graph.build_operation_graph(handle), "operation graph", problem);
+    status = impl->build(problem, mode);
+    if (status.is_good()) return ConvPlan(std::move(impl));
+  }
+  require(status, "plan", problem);
+  throw InternalError("cuDNN gave neither a plan nor an error");
+}
+
+ConvPlan ConvPlan::for_description(const ConvProblem& problem, const std::string& device_json) {
+  const auto device = std::make_shared<fe::DeviceProperties>();
+  require(device->deserialize(std::vector<std::uint8_t>(device_json.begin(), device_json.end())), "device description",
+          problem);
+  fe::error_t status;
+  for (const fe::HeurMode_t mode : {fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK}) {
+    auto impl = std::make_unique<Impl>(problem);
+    impl->graph.set_device_properties(device);
+    require(impl->graph.validate(), "validate", problem);
+    require(impl->graph.build_operation_graph(), "operation graph", problem);
+    status = impl->build(problem, mode);
+    if (status.is_good()) return ConvPlan(std::move(impl));
+  }
+  require(status, "plan", problem);
+  throw InternalError("cuDNN gave neither a plan nor an error");
+}
+
+std::int64_t ConvPlan::workspace_bytes() const { return impl_->graph.get_workspace_size(); }
+
+std::string ConvPlan::engine() const {
+  std::string name;
+  return impl_->graph.get_plan_name(name).is_good() ? name : "unknown";
+}
+
+std::int64_t ConvPlan::candidates() const { return impl_->graph.get_execution_plan_count(); }
+
+void ConvPlan::execute(cudnnHandle_t handle, void* x, void* w, void* y, void* workspace) const {
+  std::unordered_map<std::int64_t, void*> pointers = {{kX, x}, {kW, w}, {kY, y}};
+  fe::error_t status = impl_->graph.execute(handle, pointers, workspace);
+  if (status.is_bad()) throw InternalError(fmt::format("a convolution failed in cuDNN: {}", status.get_message()));
+}
+
+}  // namespace swath::cuda

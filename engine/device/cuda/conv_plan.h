@@ -1,0 +1,53 @@
+// cuDNN execution plans of convolutions. The only code that sees cudnn-frontend is conv_plan.cpp.
+#pragma once
+#include <cudnn.h>
+
+#include <memory>
+#include <string>
+
+#include "engine/device/backend.h"
+#include "engine/device/device.h"
+
+namespace swath::cuda {
+
+enum class ConvPass : std::uint8_t { forward, backward_data, backward_weight };
+const char* name_of(ConvPass pass);
+
+/// What is planned: weights and their gradient have the type of the activations here.
+struct ConvProblem {
+  ConvGeometry geometry;
+  ConvPass pass = ConvPass::forward;
+  /// For float32 activations only.
+  Float32Math math = Float32Math::full;
+};
+
+/// Sums are float32 and deterministic: engines that cuDNN marks as nondeterministic or as reducing precision are left
+/// out, and with Float32Math::full those that use tensor cores or round inputs as well.
+class ConvPlan {
+ public:
+  /// For the device of `handle`. Throws UserError for a type other than f32, bf16 and f16, InternalError when cuDNN
+  /// offers no engine.
+  static ConvPlan for_handle(const ConvProblem& problem, cudnnHandle_t handle);
+  /// For a device described by cuDNN's JSON of device properties; needs no device, and cannot be executed.
+  static ConvPlan for_description(const ConvProblem& problem, const std::string& device_json);
+
+  ConvPlan(ConvPlan&&) noexcept;
+  ConvPlan& operator=(ConvPlan&&) noexcept;
+  ~ConvPlan();
+
+  std::int64_t workspace_bytes() const;
+  /// cuDNN's name of the chosen engine and how many the heuristics offered.
+  std::string engine() const;
+  std::int64_t candidates() const;
+
+  /// Queues the work on the stream of `handle`. x: input, w: weights, y: output, or their gradients; the one that the
+  /// pass computes is overwritten.
+  void execute(cudnnHandle_t handle, void* x, void* w, void* y, void* workspace) const;
+
+ private:
+  struct Impl;
+  explicit ConvPlan(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace swath::cuda

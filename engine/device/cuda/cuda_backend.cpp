@@ -1,0 +1,117 @@
+#include "engine/device/cuda/cuda_backend.h"
+
+#include "engine/device/cuda/error.h"
+
+namespace swath::cuda {
+
+namespace {
+
+void expect(const char* what, const Tensor& tensor, const Shape& shape, DType type) {
+  SWATH_CHECK(tensor.defined() && tensor.shape() == shape && tensor.dtype() == type, "{}: {} {} wanted", what, shape.str(),
+              kernels::name_of(type));
+}
+
+void expect_type(DType type) {
+  if (type != DType::f32 && type != DType::bf16)
+    throw UserError(fmt::format("convolutions take f32 and bf16 activations, not {}", kernels::name_of(type)));
+}
+
+}  // namespace
+
+CudaBackend::CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, Float32Math conv_math)
+    : context_(context), convolutions_(context, pool, conv_math), products_(context, pool) {}
+
+void CudaBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
+  expect_type(geometry.dtype);
+  expect("x", x, geometry.input_shape(), geometry.dtype);
+  expect("w", w, geometry.weight_shape(), DType::f32);
+  expect("y", y, geometry.output_shape(), geometry.dtype);
+  context_->make_current();
+  if (geometry.n) convolutions_.forward(geometry, x.raw(), w.data<float>(), y.raw());
+}
+
+void CudaBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
+  expect_type(geometry.dtype);
+  expect("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect("w", w, geometry.weight_shape(), DType::f32);
+  expect("dx", dx, geometry.input_shape(), geometry.dtype);
+  context_->make_current();
+  if (geometry.n) convolutions_.backward_data(geometry, dy.raw(), w.data<float>(), dx.raw());
+}
+
+void CudaBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
+                                       GradMode mode) {
+  expect_type(geometry.dtype);
+  expect("x", x, geometry.input_shape(), geometry.dtype);
+  expect("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect("dw", dw, geometry.weight_shape(), DType::f32);
+  context_->make_current();
+  if (geometry.n) {
+    convolutions_.backward_weight(geometry, x.raw(), dy.raw(), dw.data<float>(), mode);
+  } else if (mode == GradMode::overwrite) {
+    dw.fill_zero();
+  }
+}
+
+void CudaBackend::gemm(const Gemm& gemm) {
+  context_->make_current();
+  products_.multiply(gemm, {});
+}
+
+void CudaBackend::gemm_strided_batched(const Gemm& first, std::int64_t count, std::int64_t stride_a, std::int64_t stride_b,
+                                       std::int64_t stride_c) {
+  context_->make_current();
+  products_.multiply(first, {.count = count, .stride_a = stride_a, .stride_b = stride_b, .stride_c = stride_c});
+}
+
+void CudaBackend::copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  context_->make_current();
+  SWATH_CUDA_CALL(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, context_->stream()));
+  context_->after_call("copy");
+}
+
+void CudaBackend::fill_zero(void* to, std::size_t bytes) {
+  if (bytes == 0) return;
+  context_->make_current();
+  SWATH_CUDA_CALL(cudaMemsetAsync(to, 0, bytes, context_->stream()));
+  context_->after_call("fill");
+}
+
+void CudaBackend::copy_from_host(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  context_->make_current();
+  SWATH_CUDA_CALL(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, context_->stream()));
+  context_->synchronize();
+}
+
+void CudaBackend::copy_to_host(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  context_->make_current();
+  SWATH_CUDA_CALL(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, context_->stream()));
+  context_->synchronize();
+}
+
+void CudaBackend::synchronize() { context_->synchronize(); }
+
+MemoryInfo CudaBackend::memory_info() const {
+  context_->make_current();
+  MemoryInfo info;
+  SWATH_CUDA_CALL(cudaMemGetInfo(&info.free, &info.total));
+  return info;
+}
+
+std::vector<std::string> CudaBackend::versions() const {
+  int driver = 0, runtime = 0;
+  SWATH_CUDA_CALL(cudaDriverGetVersion(&driver));
+  SWATH_CUDA_CALL(cudaRuntimeGetVersion(&runtime));
+  const cudaDeviceProp& device = context_->properties();
+  return {fmt::format("cuda:{} {}, compute capability {}.{}, {} multiprocessors, {:.1f} GiB", context_->index(), device.name,
+                      device.major, device.minor, device.multiProcessorCount,
+                      static_cast<double>(device.totalGlobalMem) / (1024.0 * 1024.0 * 1024.0)),
+          fmt::format("driver {}.{}", driver / 1000, driver % 1000 / 10),
+          fmt::format("cudart {}.{}", runtime / 1000, runtime % 1000 / 10), fmt::format("cudnn {}", cudnnGetVersion()),
+          fmt::format("cublas {}", cublasLtGetVersion())};
+}
+
+}  // namespace swath::cuda

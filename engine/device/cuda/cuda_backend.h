@@ -1,0 +1,40 @@
+// The CUDA side of the vendor seam: cuDNN for convolutions, cuBLASLt for products of matrices.
+#pragma once
+#include "engine/device/backend.h"
+#include "engine/device/cuda/context.h"
+#include "engine/device/cuda/conv.h"
+#include "engine/device/cuda/gemm.h"
+
+namespace swath::cuda {
+
+/// Work is queued on the context's stream. Convolutions take f32 and bf16 activations; sums are float32.
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, Float32Math conv_math);
+
+  void conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) override;
+  void conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) override;
+  void conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
+                            GradMode mode) override;
+  void gemm(const Gemm& gemm) override;
+  void gemm_strided_batched(const Gemm& first, std::int64_t count, std::int64_t stride_a, std::int64_t stride_b,
+                            std::int64_t stride_c) override;
+
+  void copy(void* to, const void* from, std::size_t bytes) override;
+  void fill_zero(void* to, std::size_t bytes) override;
+  void copy_from_host(void* to, const void* from, std::size_t bytes) override;
+  void copy_to_host(void* to, const void* from, std::size_t bytes) override;
+  void synchronize() override;
+
+  MemoryInfo memory_info() const override;
+  std::vector<std::string> versions() const override;
+
+  const Context& context() const { return *context_; }
+
+ private:
+  std::shared_ptr<const Context> context_;
+  Convolutions convolutions_;
+  Products products_;
+};
+
+}  // namespace swath::cuda
