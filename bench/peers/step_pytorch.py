@@ -1,0 +1,125 @@
+"""One training step of ResNet-50 with the margin loss (docs/methods.md 2, 3, 5, 6) in PyTorch, timed.
+
+Prints one JSON object: median and best images per second, the loss of the last step, and the peak memory of the process.
+The counterpart in swath is bench/step_bench.cpp; bench/step_ratio.py runs both in turns.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+
+import torch
+import torchvision
+from torch.nn import functional
+
+
+class Embedder(torch.nn.Module):
+    """ResNet-50 v1.5 for any number of channels, global average pooling, dropout, one linear head, unit rows."""
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.trunk = torchvision.models.resnet50(weights=None)
+        if channels != 3:
+            self.trunk.conv1 = torch.nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
+        features = self.trunk.fc.in_features
+        self.trunk.fc = torch.nn.Identity()
+        self.dropout = torch.nn.Dropout(0.01)
+        self.head = torch.nn.Linear(features, width)
+
+    def forward(self, images):
+        return functional.normalize(self.head(self.dropout(self.trunk(images))).float())
+
+
+class MarginLoss(torch.nn.Module):
+    """Margin loss on semihard triplets; one category per row, one trainable boundary."""
+
+    def __init__(self, margin: float = 0.2, beta: float = 1.2, nu: float = 0.1):
+        super().__init__()
+        self.margin, self.nu = margin, nu
+        self.beta = torch.nn.Parameter(torch.tensor(beta))
+
+    @torch.no_grad()
+    def mine(self, rows, labels):
+        gram = rows @ rows.T
+        squares = gram.diagonal()
+        distance = (squares[:, None] + squares[None, :] - 2 * gram).clamp(min=0).sqrt().fill_diagonal_(0)
+        same = labels[:, None] == labels[None, :]
+        positive = same & ~torch.eye(len(rows), dtype=torch.bool)
+        negative = ~same
+        farthest = distance.masked_fill(~positive, -1).amax(1, keepdim=True)
+        nearest = distance.masked_fill(~negative, float("inf")).amin(1, keepdim=True)
+        hard_negative = negative & (distance < farthest)
+        hard_positive = positive & (distance > nearest)
+        negatives = torch.where(hard_negative.any(1, keepdim=True), hard_negative, negative).float()
+        positives = torch.where(hard_positive.any(1, keepdim=True), hard_positive, positive).float()
+        return torch.multinomial(positives, 1)[:, 0], torch.multinomial(negatives, 1)[:, 0]
+
+    def forward(self, rows, labels):
+        positives, negatives = self.mine(rows.detach(), labels)
+        d_ap = ((rows - rows[positives]).square().sum(1) + 1e-8).sqrt()
+        d_an = ((rows - rows[negatives]).square().sum(1) + 1e-8).sqrt()
+        pull = (d_ap - self.beta + self.margin).clamp(min=0)
+        push = (self.beta - d_an + self.margin).clamp(min=0)
+        active = ((pull > 0) | (push > 0)).sum().clamp(min=1)
+        return ((pull + push).sum() + self.nu * self.beta.abs()) / active
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=224, help="height and width of the images")
+    parser.add_argument("--channels", type=int, default=3)
+    parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32", help="bf16 uses autocast")
+    parser.add_argument("--steps", type=int, default=8, help="timed steps, after two that are not")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+
+    torch.manual_seed(0)
+    torch.set_num_threads(args.threads)
+    model = Embedder(args.channels, 512).to(memory_format=torch.channels_last).train()
+    loss_function = MarginLoss()
+    optimizer = torch.optim.Adam(
+        [
+            {"params": model.parameters(), "lr": 1e-5, "weight_decay": 1e-4},
+            {"params": loss_function.parameters(), "lr": 5e-4, "weight_decay": 0},
+        ],
+        fused=True,
+    )
+    images = torch.randn(args.batch, args.channels, args.size, args.size).contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(args.batch) // 2
+
+    seconds = []
+    for step in range(args.steps + 2):
+        start = time.perf_counter()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.dtype == "bf16"):
+            rows = model(images)
+        loss = loss_function(rows, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        value = loss.item()
+        if step >= 2:
+            seconds.append(time.perf_counter() - start)
+    print(
+        json.dumps(
+            {
+                "program": f"pytorch {torch.__version__}",
+                "batch": args.batch,
+                "size": args.size,
+                "channels": args.channels,
+                "dtype": args.dtype,
+                "threads": args.threads,
+                "steps": args.steps,
+                "images_per_second": args.batch / statistics.median(seconds),
+                "best_images_per_second": args.batch / min(seconds),
+                "loss": value,
+                "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
