@@ -1,0 +1,130 @@
+// Every convolution of the networks' training step has a plan of the real cuDNN on H100 and A100, built from a description
+// of the device: no device is needed. The plans come from the function that the CUDA backend calls (conv_plan.h).
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <tuple>
+
+#include "engine/device/cuda/conv_plan.h"
+
+namespace swath {
+namespace {
+
+using cuda::ConvPass;
+using cuda::ConvPlan;
+using cuda::ConvProblem;
+
+struct Network {
+  const char* name;
+  std::array<int, 4> blocks;
+  enum class Block { basic, bottleneck } block;
+};
+
+constexpr Network kNetworks[] = {{"resnet18", {2, 2, 2, 2}, Network::Block::basic},
+                                 {"resnet34", {3, 4, 6, 3}, Network::Block::basic},
+                                 {"resnet50", {3, 4, 6, 3}, Network::Block::bottleneck},
+                                 {"resnet101", {3, 4, 23, 3}, Network::Block::bottleneck}};
+
+struct Input {
+  std::int64_t n, size, channels;
+};
+
+// Training sizes; the stem's channels padded to multiples of 8; a step small enough for a simulator.
+constexpr Input kInputs[] = {{128, 224, 3}, {128, 224, 8}, {120, 100, 12}, {120, 100, 16}, {8, 32, 3}, {1, 224, 3}};
+
+struct LessGeometry {
+  static auto tie(const ConvGeometry& g) { return std::tie(g.n, g.h, g.w, g.c, g.k, g.r, g.s, g.stride, g.pad); }
+  bool operator()(const ConvGeometry& a, const ConvGeometry& b) const { return tie(a) < tie(b); }
+};
+using Geometries = std::set<ConvGeometry, LessGeometry>;
+
+// Adds one convolution and returns the extent of its output.
+std::int64_t add(Geometries& all, std::int64_t n, std::int64_t size, std::array<std::int64_t, 4> c_k_r_stride) {
+  const auto [c, k, r, stride] = c_k_r_stride;
+  ConvGeometry g{.n = n, .h = size, .w = size, .c = c, .k = k, .r = r, .s = r, .stride = stride, .pad = r / 2};
+  all.insert(g);
+  return g.out_h();
+}
+
+// The convolutions of torchvision's residual networks (stride in the 3×3 convolution of a bottleneck).
+void add_network(Geometries& all, const Network& network, const Input& input) {
+  std::int64_t size = add(all, input.n, input.size, {input.channels, 64, 7, 2});
+  size = (size + 2 - 3) / 2 + 1;
+  std::int64_t channels = 64;
+  for (std::size_t stage = 0; stage < 4; ++stage) {
+    const std::int64_t width = std::int64_t{64} << stage;
+    const std::int64_t out = network.block == Network::Block::basic ? width : 4 * width;
+    for (int block = 0; block < network.blocks[stage]; ++block) {
+      const std::int64_t stride = stage > 0 && block == 0 ? 2 : 1;
+      if (stride != 1 || channels != out) add(all, input.n, size, {channels, out, 1, stride});
+      if (network.block == Network::Block::basic) {
+        size = add(all, input.n, size, {channels, width, 3, stride});
+        add(all, input.n, size, {width, width, 3, 1});
+      } else {
+        add(all, input.n, size, {channels, width, 1, 1});
+        size = add(all, input.n, size, {width, width, 3, stride});
+        add(all, input.n, size, {width, out, 1, 1});
+      }
+      channels = out;
+    }
+  }
+}
+
+std::string description(const std::string& device) {
+  const std::filesystem::path file = std::filesystem::path(__FILE__).parent_path() / (device + ".json");
+  std::ifstream stream(file);
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+struct Arithmetic {
+  const char* name;
+  DType dtype;
+  Float32Math math;
+};
+constexpr Arithmetic kArithmetics[] = {
+    {"f32", DType::f32, Float32Math::full}, {"tf32", DType::f32, Float32Math::tf32}, {"bf16", DType::bf16, Float32Math::full}};
+
+class ConvPlans : public ::testing::TestWithParam<std::tuple<const char*, Arithmetic>> {};
+
+TEST_P(ConvPlans, EveryConvolutionOfEveryNetworkHasOne) {
+  const auto& [device, arithmetic] = GetParam();
+  const std::string json = description(device);
+  ASSERT_FALSE(json.empty());
+  int graphs = 0;
+  std::int64_t largest_workspace = 0;
+  for (const Input& input : kInputs) {
+    Geometries geometries;
+    for (const Network& network : kNetworks) add_network(geometries, network, input);
+    for (ConvGeometry geometry : geometries) {
+      geometry.dtype = arithmetic.dtype;
+      for (const ConvPass pass : {ConvPass::forward, ConvPass::backward_data, ConvPass::backward_weight}) {
+        // Images need no gradient.
+        if (pass == ConvPass::backward_data && geometry.c == input.channels) continue;
+        try {
+          const ConvPlan plan = ConvPlan::for_description({.geometry = geometry, .pass = pass, .math = arithmetic.math}, json);
+          largest_workspace = std::max(largest_workspace, plan.workspace_bytes());
+          ++graphs;
+        } catch (const Error& error) {
+          ADD_FAILURE() << device << ", " << arithmetic.name << ": " << error.what();
+        }
+      }
+    }
+  }
+  EXPECT_EQ(graphs, 6 * 86);
+  std::printf("%s %s: %d graphs, largest workspace %.0f MiB\n", device, arithmetic.name, graphs,
+              static_cast<double>(largest_workspace) / (1024.0 * 1024.0));
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, ConvPlans,
+                         ::testing::Combine(::testing::Values("h100", "a100"), ::testing::ValuesIn(kArithmetics)),
+                         [](const auto& i) { return std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param).name; });
+
+}  // namespace
+}  // namespace swath
