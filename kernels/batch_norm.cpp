@@ -14,16 +14,25 @@ namespace swath::kernels {
 namespace {
 
 enum class Mask : std::uint8_t { none, output, recomputed };
-constexpr std::int64_t kRows = 4;      // rows per inner loop: per-channel values are loaded once for all of them
+constexpr std::int64_t kRows = 4;      // rows per inner loop of for_rows: per-channel values are loaded once for all of them
 constexpr std::int64_t kColumns = 64;  // channels per task of the per-channel steps
 
 float normalise(float x, float mean, float scale, float beta) { return (x - mean) * scale + beta; }
 
-/// Calls step(rows, r) for groups of kRows rows from `first` on and for the rows left over; `rows` is a compile-time constant.
+/// Whether to take kRows rows at a time. Not where wide rows come from main memory: four streams at once defeat its prefetch
+/// (measured: half the bandwidth at 256 channels).
+template <class T>
+bool grouped(std::int64_t rows, std::int64_t channels) {
+  return channels < 128 || rows * channels * static_cast<std::int64_t>(sizeof(T)) < (16 << 20);
+}
+
+/// Calls step(count, r) for groups of kRows rows from `first` on and for the rows left over; `count` is a compile-time
+/// constant.
 template <class Step>
-void for_rows(std::int64_t first, std::int64_t rows, const Step& step) {
+void for_rows(bool in_groups, std::int64_t first, std::int64_t rows, const Step& step) {
   std::int64_t r = first;
-  for (; r + kRows <= rows; r += kRows) step(std::integral_constant<int, kRows>{}, r);
+  if (in_groups)
+    for (; r + kRows <= rows; r += kRows) step(std::integral_constant<int, kRows>{}, r);
   for (; r < rows; ++r) step(std::integral_constant<int, 1>{}, r);
 }
 
@@ -45,7 +54,7 @@ void shifted_sums_step(const T* first, const T* x, std::int64_t channels, float*
 }
 
 template <class T>
-void shifted_sums(const T* x, std::int64_t rows, std::int64_t channels, float* sum, float* square) {
+void shifted_sums(bool in_groups, const T* x, std::int64_t rows, std::int64_t channels, float* sum, float* square) {
   std::fill(sum, sum + channels, 0.0f);
   std::fill(square, square + channels, 0.0f);
   for_rows(1, rows,
@@ -95,10 +104,12 @@ template <class T>
 void statistics(const BatchNormTrainingArgs& p) {
   float* partial = static_cast<float*>(p.workspace);
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(p.channels);
+  const bool in_groups = grouped<T>(p.rows, p.channels);
   parallel_for(batch_norm_plan::cpu_chunks(p.rows, p.channels), [&](std::int64_t k) {
     const std::int64_t begin = k * step;
     float* sum = partial + 2 * k * p.channels;
-    shifted_sums(typed<T>(p.x) + begin * p.channels, std::min(step, p.rows - begin), p.channels, sum, sum + p.channels);
+    shifted_sums(in_groups, typed<T>(p.x) + begin * p.channels, std::min(step, p.rows - begin), p.channels, sum,
+                 sum + p.channels);
   });
   const double n = static_cast<double>(p.rows), momentum = static_cast<double>(p.momentum);
   for_channel_blocks(p.channels, [&](ChannelBlock block) {
@@ -148,9 +159,10 @@ template <class T, bool kInference, bool kResidual, bool kRelu>
 void apply_all(const Apply& p, const void* x, const void* residual, void* y) {
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(p.channels);
   const std::int64_t chunks = batch_norm_plan::cpu_chunks(p.rows, p.channels);
+  const bool in_groups = grouped<T>(p.rows, p.channels);
   parallel_for(chunks, [&](std::int64_t i) {
     const std::int64_t begin = (chunks - 1 - i) * step, at = begin * p.channels;
-    for_rows(0, std::min(step, p.rows - begin), [&](auto count, std::int64_t r) {
+    for_rows(in_groups, 0, std::min(step, p.rows - begin), [&](auto count, std::int64_t r) {
       const std::int64_t row = at + r * p.channels;
       apply_step<count.value, T, kInference, kResidual, kRelu>(
           p, typed<T>(x) + row, kResidual ? typed<T>(residual) + row : nullptr, typed<T>(y) + row);
@@ -257,11 +269,12 @@ void parameter_gradients(const BatchNormBackwardArgs& a, const Backward& p, cons
 template <class T, Mask kMask, bool kStore>
 void reduce_all(const BatchNormBackwardArgs& a, const Backward& p, float* partial) {
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(a.channels);
+  const bool in_groups = grouped<T>(a.rows, a.channels);
   parallel_for(batch_norm_plan::cpu_chunks(a.rows, a.channels), [&](std::int64_t k) {
     const std::int64_t begin = k * step, at = begin * a.channels;
     float* sum = partial + 2 * k * a.channels;
     std::fill(sum, sum + 2 * a.channels, 0.0f);
-    for_rows(0, std::min(step, a.rows - begin), [&](auto count, std::int64_t r) {
+    for_rows(in_groups, 0, std::min(step, a.rows - begin), [&](auto count, std::int64_t r) {
       const std::int64_t row = at + r * a.channels;
       reduce_step<count.value, T, kMask, kStore>(p, typed<T>(a.d_y) + row, typed<T>(a.x) + row,
                                                  kMask == Mask::output ? typed<T>(a.y) + row : nullptr,
@@ -274,9 +287,10 @@ template <class T, Mask kMask>
 void input_all(const BatchNormBackwardArgs& a, const Backward& p, const void* gradient) {
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(a.channels);
   const std::int64_t chunks = batch_norm_plan::cpu_chunks(a.rows, a.channels);
+  const bool in_groups = grouped<T>(a.rows, a.channels);
   parallel_for(chunks, [&](std::int64_t i) {
     const std::int64_t begin = (chunks - 1 - i) * step, at = begin * a.channels;
-    for_rows(0, std::min(step, a.rows - begin), [&](auto count, std::int64_t r) {
+    for_rows(in_groups, 0, std::min(step, a.rows - begin), [&](auto count, std::int64_t r) {
       const std::int64_t row = at + r * a.channels;
       input_step<count.value, T, kMask>(p, typed<T>(gradient) + row, typed<T>(a.x) + row,
                                         kMask == Mask::output ? typed<T>(a.y) + row : nullptr, typed<T>(a.d_x) + row);
