@@ -57,7 +57,7 @@ template <class T>
 void shifted_sums(bool in_groups, const T* x, std::int64_t rows, std::int64_t channels, float* sum, float* square) {
   std::fill(sum, sum + channels, 0.0f);
   std::fill(square, square + channels, 0.0f);
-  for_rows(1, rows,
+  for_rows(in_groups, 1, rows,
            [&](auto count, std::int64_t r) { shifted_sums_step<count.value>(x, x + r * channels, channels, sum, square); });
 }
 
