@@ -1,0 +1,152 @@
+// One training step of ResNet-50 with the margin loss (methods.md §2, 3, 5, 6), timed: images per second and the peak memory
+// of the process. The counterpart in PyTorch is peers/step_pytorch.py; step_ratio.py runs both in turns.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "engine/device/device.h"
+#include "engine/optim/optimizer.h"
+#include "kernels/half.h"
+#include "losses/margin.h"
+#include "losses/miner.h"
+#include "models/embedder.h"
+
+namespace {
+
+using swath::DType;
+using swath::Tensor;
+
+struct Options {
+  std::int64_t batch = 16, size = 224, channels = 3;
+  int steps = 8;
+  std::string dtype = "fp32", device = "cpu";
+  bool json = false, memory = false;
+};
+
+Tensor random_images(swath::Device& device, const Options& options) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  const swath::Shape shape{options.batch, options.size, options.size, options.channels};
+  std::vector<float> values(static_cast<std::size_t>(shape.numel()));
+  std::generate(values.begin(), values.end(), [&] { return normal(random); });
+  if (options.dtype == "fp32") return Tensor::from_host(device, shape, values, swath::Tag::input);
+  std::vector<swath::kernels::bf16> narrow(values.size());
+  std::transform(values.begin(), values.end(), narrow.begin(), swath::kernels::from_float<swath::kernels::bf16>);
+  return Tensor::from_host(device, shape, narrow, swath::Tag::input);
+}
+
+// Everything that lives from step to step. Two rows per class, as the sampler gives them.
+struct Training {
+  Training(swath::Device& on, const Options& options)
+      : device(on),
+        images(random_images(on, options)),
+        model(block, {}, options.channels, {{"embedding", 512}}, 1),
+        loss(block, {}, (options.batch + 1) / 2),
+        miner(swath::make_miner({})),
+        scalars(on) {
+    block.allocate(device);
+    optimizer = std::make_unique<swath::Optimizer>(block, swath::OptimizerOptions{});
+    std::vector<std::int32_t> classes(static_cast<std::size_t>(options.batch));
+    for (std::size_t i = 0; i < classes.size(); ++i) classes[i] = static_cast<std::int32_t>(i / 2);
+    row_class = Tensor::from_host(device, {options.batch}, classes);
+    row_count = Tensor::from_host(device, {1}, std::vector<std::int32_t>{static_cast<std::int32_t>(options.batch)});
+    for (int group = 0; group < swath::kParameterGroups; ++group) {
+      const auto which = static_cast<swath::ParameterGroup>(group);
+      scalars.set_learning_rate(which, optimizer->options().group(which).lr);
+    }
+  }
+
+  float step(std::uint64_t number) {
+    scalars.set_step(number);
+    scalars.upload();
+    block.begin_step();
+    swath::Tape tape(device, swath::Phase::train);
+    const swath::RandomKey key{1, scalars.step_pointer()};
+    const swath::Var rows = model.forward(tape, swath::Var(images), key).front();
+    const swath::Triplets triplets = miner->mine({rows.value(), row_class, row_count, key});
+    const swath::LossOutput output = loss.forward(tape, {rows, row_class, row_count, triplets});
+    tape.backward(output.loss);
+    block.end_backward();
+    optimizer->step(scalars);
+    return output.loss.value().to_host<float>().front();
+  }
+
+  swath::Device& device;
+  Tensor images, row_class, row_count;
+  swath::ParameterBlock block;
+  swath::Embedder model;
+  swath::MarginLoss loss;
+  std::unique_ptr<swath::Miner> miner;
+  std::unique_ptr<swath::Optimizer> optimizer;
+  swath::StepScalars scalars;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t n = values.size();
+  return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+double peak_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+int run(const Options& options) {
+  const auto device = swath::Device::open(options.device);
+  Training training(*device, options);
+  constexpr int kWarmUp = 2;
+  std::vector<double> seconds;
+  float loss = 0;
+  for (int i = 0; i < options.steps + kWarmUp; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    loss = training.step(static_cast<std::uint64_t>(i));
+    if (i >= kWarmUp) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  const double batch = static_cast<double>(options.batch);
+  const double rate = batch / median(seconds), best = batch / *std::min_element(seconds.begin(), seconds.end());
+  if (options.memory) fmt::print(stderr, "{}", device->pool()->report());
+  if (options.json) {
+    const swath::Json result = {{"program", "swath"},     {"device", options.device},     {"batch", options.batch},
+                                {"size", options.size},   {"channels", options.channels}, {"dtype", options.dtype},
+                                {"steps", options.steps}, {"images_per_second", rate},    {"best_images_per_second", best},
+                                {"loss", loss},           {"peak_mib", peak_mib()}};
+    fmt::print("{}\n", result.dump());
+  } else {
+    fmt::print("{:.2f} images/s (best {:.2f}), peak memory {:.0f} MiB, loss {:.4f}\n", rate, best, peak_mib(), loss);
+  }
+  return std::isfinite(loss) ? 0 : static_cast<int>(swath::ExitCode::nan);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Times one training step of ResNet-50."};
+  Options options;
+  app.add_option("--batch", options.batch)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--size", options.size, "height and width of the images")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--channels", options.channels)->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--dtype", options.dtype)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  app.add_option("--steps", options.steps, "timed steps, after two that are not")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--device", options.device)->capture_default_str();
+  app.add_flag("--json", options.json, "print one JSON object");
+  app.add_flag("--memory", options.memory, "print memory by purpose on stderr");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return run(options);
+  } catch (const swath::Error& error) {
+    fmt::print(stderr, "step_bench: {}\n", error.what());
+    return static_cast<int>(error.code());
+  }
+}
