@@ -11,9 +11,12 @@ void expect(const char* what, const Tensor& tensor, const Shape& shape, DType ty
               kernels::name_of(type));
 }
 
-void expect_type(DType type) {
-  if (type != DType::f32 && type != DType::bf16)
-    throw UserError(fmt::format("convolutions take f32 and bf16 activations, not {}", kernels::name_of(type)));
+void expect_possible(const ConvGeometry& g) {
+  if (g.dtype != DType::f32 && g.dtype != DType::bf16)
+    throw UserError(fmt::format("convolutions take f32 or bf16 activations, not {}", kernels::name_of(g.dtype)));
+  if (g.c < 1 || g.k < 1 || g.r < 1 || g.s < 1 || g.stride < 1 || g.pad < 0 || g.h + 2 * g.pad < g.r || g.w + 2 * g.pad < g.s)
+    throw UserError(fmt::format("a {}x{} convolution with padding {} does not fit an image of {}x{}; use a larger image", g.r,
+                                g.s, g.pad, g.h, g.w));
 }
 
 }  // namespace
@@ -22,7 +25,7 @@ CudaBackend::CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr
     : context_(context), convolutions_(context, pool, conv_math), products_(context, pool) {}
 
 void CudaBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
-  expect_type(geometry.dtype);
+  expect_possible(geometry);
   expect("x", x, geometry.input_shape(), geometry.dtype);
   expect("w", w, geometry.weight_shape(), DType::f32);
   expect("y", y, geometry.output_shape(), geometry.dtype);
@@ -31,7 +34,7 @@ void CudaBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, co
 }
 
 void CudaBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
-  expect_type(geometry.dtype);
+  expect_possible(geometry);
   expect("dy", dy, geometry.output_shape(), geometry.dtype);
   expect("w", w, geometry.weight_shape(), DType::f32);
   expect("dx", dx, geometry.input_shape(), geometry.dtype);
@@ -41,7 +44,7 @@ void CudaBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor&
 
 void CudaBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                        GradMode mode) {
-  expect_type(geometry.dtype);
+  expect_possible(geometry);
   expect("x", x, geometry.input_shape(), geometry.dtype);
   expect("dy", dy, geometry.output_shape(), geometry.dtype);
   expect("dw", dw, geometry.weight_shape(), DType::f32);
