@@ -18,7 +18,7 @@ enum class MarginBetaUpdate : std::uint8_t { trained, fixed };
 /// all triplets. A is a constant to the gradient; at |β| = 0 the derivative is 0. `loss` is unscaled; gradients are multiplied
 /// by *loss_scale. Sums have one fixed order on each device (no float atomics).
 /// Cost: reads 3 × cols floats a triplet twice, writes rows × cols; the triplet list is read once per row (and once per class,
-/// per_class) from cache; 2 launches; workspace 32 bytes a triplet.
+/// per_class) from cache; 2 launches; workspace 16 bytes a triplet.
 struct MarginLossArgs {
   const float* x = nullptr;                     // rows × cols, rows x_ld apart
   const std::int32_t* row_class = nullptr;      // rows; only read for MarginBeta::per_class

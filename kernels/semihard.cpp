@@ -1,0 +1,107 @@
+// Semihard triplets, one per anchor, on the CPU. methods.md §5.
+#include "kernels/semihard.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/lanes.h"
+#include "kernels/parallel.h"
+#include "kernels/philox.h"
+
+namespace swath::kernels {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+/// One anchor's row of the distance matrix, with the rows in use.
+struct Anchor {
+  const float* distance;
+  const std::int32_t* row_class;
+  std::int32_t used;
+  std::int32_t index;
+  std::int32_t own_class;
+};
+
+/// The distances that bound an anchor's candidate sets.
+struct Bounds {
+  float farthest_positive = -kInf;
+  float nearest_negative = kInf;
+};
+
+Bounds find_bounds(const Anchor& a) {
+  float far[kLanes], near[kLanes];
+  std::fill_n(far, kLanes, -kInf);
+  std::fill_n(near, kLanes, kInf);
+  const auto visit = [&](std::int32_t j, int lane) {
+    const float d = a.distance[j];
+    const bool same = a.row_class[j] == a.own_class;
+    const float as_positive = same && j != a.index ? d : -kInf;
+    const float as_negative = !same && a.row_class[j] >= 0 ? d : kInf;
+    far[lane] = as_positive > far[lane] ? as_positive : far[lane];
+    near[lane] = as_negative < near[lane] ? as_negative : near[lane];
+  };
+  const std::int32_t whole = a.used / kLanes * kLanes;
+  for (std::int32_t j = 0; j < whole; j += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) visit(j + lane, lane);
+  }
+  for (std::int32_t j = whole; j < a.used; ++j) visit(j, j - whole);
+  return {*std::max_element(far, far + kLanes), *std::min_element(near, near + kLanes)};
+}
+
+/// Draws uniformly among the rows that `preferred` admits, else among those that `any` admits; −1 if there are none.
+template <class Preferred, class Any>
+std::int32_t draw_row(std::int32_t used, std::uint32_t bits, const Preferred& preferred, const Any& any) {
+  std::uint32_t preferred_count = 0, count = 0;
+  for (std::int32_t j = 0; j < used; ++j) {
+    preferred_count += static_cast<std::uint32_t>(any(j) & preferred(j));
+    count += static_cast<std::uint32_t>(any(j));
+  }
+  if (count == 0) return -1;
+  std::uint32_t rank = uniform_below(bits, preferred_count > 0 ? preferred_count : count);
+  for (std::int32_t j = 0;; ++j) {
+    if ((any(j) & (preferred_count == 0 || preferred(j))) && rank-- == 0) return j;
+  }
+}
+
+/// The anchor's positive and negative, −1 each when the anchor yields nothing.
+void mine(const Anchor& a, const Philox4& random, std::int32_t* positive, std::int32_t* negative) {
+  const Bounds bounds = find_bounds(a);
+  *positive = draw_row(
+      a.used, random.v[0], [&](std::int32_t j) { return a.distance[j] > bounds.nearest_negative; },
+      [&](std::int32_t j) { return (a.row_class[j] == a.own_class) & (j != a.index); });
+  *negative = draw_row(
+      a.used, random.v[1], [&](std::int32_t j) { return a.distance[j] < bounds.farthest_positive; },
+      [&](std::int32_t j) { return (a.row_class[j] != a.own_class) & (a.row_class[j] >= 0); });
+  if (*positive < 0 || *negative < 0) *positive = *negative = -1;
+}
+
+}  // namespace
+
+std::size_t semihard_workspace(const SemihardArgs& args) {
+  return static_cast<std::size_t>(args.rows) * 2 * sizeof(std::int32_t);
+}
+
+void semihard(const SemihardArgs& args, Cpu) {
+  const std::int64_t used = args.row_count ? std::clamp<std::int64_t>(*args.row_count, 0, args.rows) : args.rows;
+  auto* partners = static_cast<std::int32_t*>(args.workspace);
+  parallel_for(used, [&](std::int64_t i) {
+    partners[2 * i] = partners[2 * i + 1] = -1;
+    if (args.row_class[i] < 0) return;
+    const Anchor anchor{args.distance + i * args.rows, args.row_class, static_cast<std::int32_t>(used),
+                        static_cast<std::int32_t>(i), args.row_class[i]};
+    mine(anchor, philox(args.seed, *args.step, RandomStream::miner, static_cast<std::uint64_t>(i)), partners + 2 * i,
+         partners + 2 * i + 1);
+  });
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < used; ++i) {
+    if (partners[2 * i] < 0) continue;
+    args.triplets[3 * count] = static_cast<std::int32_t>(i);
+    args.triplets[3 * count + 1] = partners[2 * i];
+    args.triplets[3 * count + 2] = partners[2 * i + 1];
+    ++count;
+  }
+  *args.triplet_count = static_cast<std::int32_t>(count);
+  std::fill(args.triplets + 3 * count, args.triplets + 3 * args.rows, -1);
+}
+
+}  // namespace swath::kernels
