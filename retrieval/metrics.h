@@ -39,9 +39,12 @@ struct MetricInput {
   std::vector<std::string> metrics;  // empty: all
 };
 
-/// Throws UserError for an unknown metric (with the nearest name), K < 1, K beyond the gallery (without the query).
-/// Independent of the number of threads, bit for bit. Memory: some bytes per class and K, and one entry per distinct
-/// label set.
+/// Throws UserError for an unknown metric (with the nearest name), K < 1, K beyond the gallery (without the query) or the
+/// neighbours, label sets that do not fit. Independent of the number of threads, bit for bit. Memory: 1.5 KB per class
+/// and K, and for ndcg the distinct label sets.
 MetricTable compute_metrics(const MetricInput& input);
+
+/// The checks of compute_metrics, for use before a long search: needs only `queries` and `k` of the neighbours.
+void check_metric_input(const MetricInput& input);
 
 }  // namespace swath

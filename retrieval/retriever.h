@@ -30,13 +30,16 @@ struct Neighbours {
 };
 
 /// Exact k nearest neighbours. FAISS proposes a few more candidates than asked for; their distances are then computed
-/// in double precision, which decides order and ties. A query is searched again, wider, until no row outside the
-/// candidates can belong to the answer by the error bound of FAISS's single-precision distances.
-/// Equal rows of the gallery are searched once. Results depend neither on the number of threads nor on the device.
+/// in double precision, which decides order and ties. A query is searched again, wider, until no row outside its
+/// candidates can belong to the answer, given the rounding of FAISS's single-precision distances: bounded by
+/// (4·√d + 16) · 2^-24 · (|x| + |y|)², the probabilistic bound of N. Higham and T. Mary 2019 with λ = 4 on norms.
+/// The gallery's mean is subtracted before FAISS sees a row, which keeps that bound small for concentrated embeddings,
+/// and equal rows are searched once. Results depend neither on the number of threads nor on which FAISS searched.
 ///
-/// Memory beside the input and the result, for n gallery rows of dimension d: 4·n·d bytes for FAISS's copy, about
-/// 60·n bytes to find equal rows, and per block of at most 4,096 queries 16·d + 12·(k + 17) bytes each and FAISS's 16 MiB
-/// buffer.
+/// Memory beside input and result, for n gallery rows of dimension d: 4·n·d bytes for FAISS's copy, 40·n bytes to find
+/// equal rows, and per block of at most 4,096 queries 4·d + 12·(k + 17) bytes each and FAISS's 16 MiB of distances;
+/// a block of a wider search holds at most 2^21 candidates (75 MB with FAISS's own).
+/// Time: one FAISS search; more only where many rows lie within the rounding of one another.
 class Retriever {
  public:
   virtual ~Retriever() = default;
@@ -52,13 +55,16 @@ class Retriever {
   Neighbours search(EmbeddingView queries, EmbeddingView gallery, std::int64_t k);
 
  protected:
-  // The seam that a CPU and a GPU index fill: plain float32 brute force, squared distances with an error of at most
-  // (dim + 8) · 2^-24 · (|x| + |y|)², candidates in any order of ties.
+  // The seam that a CPU and a GPU index fill: float32 brute force whose squared distances are off by rounding alone
+  // (|x|² + |y|² − 2xy summed in float32; no TF32). Rows that tie may come in any order.
   virtual void reset(std::int64_t dim) = 0;
-  virtual void add(const float* rows, std::int64_t count) = 0;                    // [count][dim]
-  virtual void nearest(const float* queries, std::int64_t count, std::int64_t k,  // [count][dim]
-                       float* squared_distances, std::int64_t* ids) = 0;          // [count][k], nearest first
-  virtual std::int64_t max_k() const = 0;                                         // largest k of nearest()
+  virtual void reserve(std::int64_t rows) = 0;
+  virtual void add(const float* rows, std::int64_t count) = 0;  // [count][dim]
+  // queries [count][dim], squared_distances and ids [count][k], nearest first; k ≤ rows added, k ≤ max_k().
+  virtual void nearest(const float* queries, std::int64_t count, std::int64_t k, float* squared_distances,
+                       std::int64_t* ids) = 0;
+  virtual std::int64_t max_k() const = 0;
+  virtual void clear() = 0;  // frees the rows
 
  private:
   friend class ExactSearch;

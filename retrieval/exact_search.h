@@ -1,0 +1,54 @@
+// Exact neighbours from a retriever's approximate candidates; the algorithm is described at Retriever (methods.md §8).
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "retrieval/retriever.h"
+#include "retrieval/row_groups.h"
+#include "retrieval/views.h"
+
+namespace swath {
+
+/// Whether a query is a row of the gallery that must not find itself.
+enum class SelfMatch { keep, exclude };
+
+class ExactSearch {
+ public:
+  /// The views must outlive the search; with SelfMatch::exclude both are the same rows.
+  ExactSearch(Retriever& retriever, EmbeddingView queries, EmbeddingView gallery, std::int64_t k, SelfMatch self);
+  ~ExactSearch();
+  ExactSearch(const ExactSearch&) = delete;
+  ExactSearch& operator=(const ExactSearch&) = delete;
+
+  Neighbours run();
+
+ private:
+  struct Found {
+    double squared;
+    std::int64_t row;
+  };
+  void fill_index();
+  double centre(const float* row, float* out) const;
+  void search(std::span<const std::int64_t> queries, std::int64_t width, std::vector<std::int64_t>& unsettled);
+  bool settle(std::int64_t query, std::span<const std::int64_t> groups, double beyond);
+  void append_group(std::int64_t query, std::int64_t group, std::vector<Found>& found) const;
+  void exhaust(std::int64_t query);
+  void keep_nearest(std::vector<Found>& found) const;
+  void write(std::int64_t query, const std::vector<Found>& found);
+
+  Retriever& retriever_;
+  EmbeddingView queries_, gallery_;
+  std::int64_t k_;
+  SelfMatch self_;
+  RowGroups groups_;
+  std::vector<float> mean_;  // [dim]
+  double largest_norm_ = 0;  // of the centred gallery
+  Neighbours result_;
+  std::vector<float> block_;       // centred queries of a block
+  std::vector<double> norms_;      // their norms
+  std::vector<float> distances_;   // [block][width]
+  std::vector<std::int64_t> ids_;  // [block][width]
+};
+
+}  // namespace swath

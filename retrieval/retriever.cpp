@@ -1,0 +1,68 @@
+// Checks of a search, and the choice between FAISS on the CPU and on the GPU (methods.md §8).
+#include "retrieval/retriever.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "kernels/parallel.h"
+#include "retrieval/exact_search.h"
+
+namespace swath {
+namespace {
+
+void check_rows(EmbeddingView rows, const char* what) {
+  if (rows.rows < 1 || rows.dim < 1 || !rows.data)
+    throw UserError(fmt::format("The {} hold {} rows of dimension {}; both must be at least 1.", what, rows.rows, rows.dim));
+  const auto finite = [&](std::int64_t i) {
+    return std::all_of(rows.row(i), rows.row(i) + rows.dim, [](float v) { return std::isfinite(v); });
+  };
+  std::atomic<bool> all_finite{true};
+  kernels::parallel_for(rows.rows, [&](std::int64_t i) {
+    if (!finite(i)) all_finite = false;
+  });
+  for (std::int64_t i = 0; !all_finite; ++i)
+    if (!finite(i)) throw UserError(fmt::format("Row {} of the {} is not finite; check the model that made it.", i, what));
+}
+
+void check_k(std::int64_t k, std::int64_t available) {
+  if (k < 1 || k > available)
+    throw UserError(fmt::format("K = {} neighbours were asked for; choose 1 to {}, the rows to choose from.", k, available));
+}
+
+}  // namespace
+
+Neighbours Retriever::search_all(EmbeddingView rows, std::int64_t k) {
+  check_rows(rows, "embeddings");
+  check_k(k, rows.rows - 1);
+  return ExactSearch(*this, rows, rows, k, SelfMatch::exclude).run();
+}
+
+Neighbours Retriever::search(EmbeddingView queries, EmbeddingView gallery, std::int64_t k) {
+  check_rows(queries, "queries");
+  check_rows(gallery, "gallery embeddings");
+  if (queries.dim != gallery.dim)
+    throw UserError(fmt::format("Queries have dimension {}, the gallery has {}; embed both with the same model.", queries.dim,
+                                gallery.dim));
+  check_k(k, gallery.rows);
+  return ExactSearch(*this, queries, gallery, k, SelfMatch::keep).run();
+}
+
+std::unique_ptr<Retriever> make_retriever(const RetrieverOptions& options) {
+  if (options.faiss == "cpu") return make_cpu_retriever();
+  if (options.faiss != "auto" && options.faiss != "gpu")
+    throw UserError(fmt::format("retriever.faiss is '{}'; choose auto, cpu or gpu.", options.faiss));
+  try {
+    if (auto gpu = make_gpu_retriever()) return gpu;
+  } catch (const DeviceError&) {
+    if (options.faiss == "gpu") throw;
+  }
+  if (options.faiss == "gpu")
+    throw UserError(
+        "retriever.faiss is gpu, but this build has no FAISS for the GPU; configure with -DSWATH_FAISS_GPU=ON or use cpu.");
+  return make_cpu_retriever();
+}
+
+}  // namespace swath
