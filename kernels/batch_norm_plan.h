@@ -14,23 +14,28 @@ inline std::int64_t cpu_chunks(std::int64_t rows, std::int64_t channels) {
   return (rows + size - 1) / size;
 }
 
-/// CUDA: a block takes kCudaLanes vectors of channels × kCudaRowThreads rows at a time.
-constexpr int kCudaLanes = 16;
-constexpr int kCudaRowThreads = 16;
+/// CUDA: a block of 256 threads takes `lanes` vectors of channels by 256 / lanes rows at a time, `groups` blocks take all
+/// channels, and each of `chunks` row ranges is summed by one row of blocks.
+struct CudaPlan {
+  std::int64_t lanes, groups, chunk_rows, chunks;
+};
+constexpr int kCudaThreads = 256;
 
-/// CUDA: number of row chunks, each summed by one block per group of channels: enough blocks to fill a large device, at least
-/// 64 rows each. At most 8192 rows each would bound the error of a shifted sum; thread sums are 16 times shorter.
-inline std::int64_t cuda_chunks(std::int64_t rows, std::int64_t channels, std::int64_t vector) {
-  const std::int64_t groups = std::max<std::int64_t>(1, (channels + kCudaLanes * vector - 1) / (kCudaLanes * vector));
-  const std::int64_t wanted = std::max<std::int64_t>(1, 132 * 8 / groups);
-  const std::int64_t most = std::max<std::int64_t>(1, rows / 64);
-  return std::max(std::min(wanted, most), (rows + 8191) / 8192);
+inline CudaPlan cuda_plan(std::int64_t rows, std::int64_t channels, std::int64_t vector) {
+  const std::int64_t vectors = std::max<std::int64_t>(1, (channels + vector - 1) / vector);
+  std::int64_t lanes = 1;
+  while (lanes < 16 && lanes < vectors) lanes *= 2;
+  const std::int64_t groups = (vectors + lanes - 1) / lanes;
+  // Enough blocks to fill a large device, at least 64 rows each; at most 8192, which keeps the sums of a thread short.
+  const std::int64_t wanted = std::clamp<std::int64_t>(132 * 8 / groups, 1, std::max<std::int64_t>(1, rows / 64));
+  const std::int64_t chunk_rows = std::clamp<std::int64_t>((rows + wanted - 1) / wanted, 1, 8192);
+  return {lanes, groups, chunk_rows, (rows + chunk_rows - 1) / chunk_rows};
 }
 
 /// Bytes: two partial sums per chunk and channel, and three coefficients per channel.
 inline std::size_t workspace(std::int64_t rows, std::int64_t channels) {
-  const std::int64_t chunks = std::max({cpu_chunks(rows, channels), cuda_chunks(rows, channels, 1),
-                                        cuda_chunks(rows, channels, 4), cuda_chunks(rows, channels, 8), std::int64_t{1}});
+  std::int64_t chunks = std::max<std::int64_t>(1, cpu_chunks(rows, channels));
+  for (const std::int64_t vector : {1, 4, 8}) chunks = std::max(chunks, cuda_plan(rows, channels, vector).chunks);
   return static_cast<std::size_t>((2 * chunks + 3) * channels) * sizeof(float);
 }
 

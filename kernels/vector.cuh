@@ -39,13 +39,23 @@ struct Word<16> {
   using type = uint4;
 };
 
-/// p must be aligned to V elements.
+/// How V elements of T travel: whole words of at most 16 bytes.
+template <int V, class T>
+struct Words {
+  static constexpr int kBytes = V * sizeof(T) < 16 ? V * sizeof(T) : 16;
+  static constexpr int kCount = V * sizeof(T) / kBytes;
+  using type = typename Word<kBytes>::type;
+};
+
+/// p must be aligned to V elements, 16 bytes at most.
 template <int V, class T>
 __device__ __forceinline__ Vector<V> load_vector(const T* p) {
-  using W = typename Word<V * sizeof(T)>::type;
-  const W word = *reinterpret_cast<const W*>(p);
+  using W = Words<V, T>;
+  typename W::type words[W::kCount];
+#pragma unroll
+  for (int i = 0; i < W::kCount; ++i) words[i] = reinterpret_cast<const typename W::type*>(p)[i];
   T raw[V];
-  memcpy(raw, &word, sizeof word);
+  memcpy(raw, words, sizeof words);
   Vector<V> out;
 #pragma unroll
   for (int i = 0; i < V; ++i) out.v[i] = to_float(raw[i]);
@@ -54,13 +64,14 @@ __device__ __forceinline__ Vector<V> load_vector(const T* p) {
 
 template <int V, class T>
 __device__ __forceinline__ void store_vector(T* p, const Vector<V>& in) {
-  using W = typename Word<V * sizeof(T)>::type;
+  using W = Words<V, T>;
   T raw[V];
 #pragma unroll
   for (int i = 0; i < V; ++i) raw[i] = from_float<T>(in.v[i]);
-  W word;
-  memcpy(&word, raw, sizeof word);
-  *reinterpret_cast<W*>(p) = word;
+  typename W::type words[W::kCount];
+  memcpy(words, raw, sizeof words);
+#pragma unroll
+  for (int i = 0; i < W::kCount; ++i) reinterpret_cast<typename W::type*>(p)[i] = words[i];
 }
 
 /// Whether all pointers (null ones aside) are aligned to 16 bytes.
