@@ -10,7 +10,7 @@
 
 namespace swath {
 
-/// What the sidecar holds. Checksums are XXH3-64 of consecutive blocks of `block_rows` rows.
+/// What the sidecar holds. A block is `block_rows` consecutive rows; its checksum is XXH3-64 over the XXH3-64 of each row.
 struct PackedInfo {
   int version = 1;
   std::string dataset;  // Dataset::name()
@@ -47,6 +47,8 @@ class PackedSplit {
   const std::uint8_t* row(std::int64_t i) const { return pixels() + static_cast<std::size_t>(i) * row_bytes(); }
   /// All rows, contiguous, rows() × row_bytes() bytes.
   const std::uint8_t* pixels() const;
+  /// Tells the system that row i will be read soon.
+  void will_need(std::int64_t i) const;
   /// Compares every checksum. Throws DataError that names the file and the first bad rows.
   void verify() const;
 

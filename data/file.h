@@ -1,0 +1,64 @@
+// Files of untrusted and of own content: names resolved below a root, whole reads with a limit, writes that are whole or
+// absent.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/core/error.h"
+
+namespace swath {
+
+/// A path that leaves the data root: never skipped, always an error.
+struct UnsafePath : DataError {
+  using DataError::DataError;
+};
+
+/// root/relative. Throws UnsafePath that names `where` (file and line) when `relative` is empty, absolute, has a `..` part, a
+/// backslash, a NUL or another control character, or begins with /vsi.
+std::string safe_join(const std::string& root, const std::string& relative, const std::string& where);
+
+/// The whole of a regular file. Throws DataError when it is missing, not a regular file, or larger than `limit` bytes.
+std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit);
+/// As above, into a buffer that keeps its capacity from call to call.
+void read_file(const std::string& path, std::size_t limit, std::vector<std::uint8_t>& out);
+std::string read_text(const std::string& path, std::size_t limit);
+
+/// Replaces `path` by temp → fsync → rename → fsync of the folder. Throws DataError when the disk refuses.
+void write_file(const std::string& path, const void* bytes, std::size_t count);
+void write_file(const std::string& path, const std::string& text);
+/// rename + fsync of the folder.
+void rename_file(const std::string& from, const std::string& to);
+
+/// Makes the folder and its parents; UserError when that is not possible.
+void make_folder(const std::string& path);
+/// Names in a folder, sorted, without . and ..; DataError when it cannot be listed.
+std::vector<std::string> list_folder(const std::string& path);
+bool is_folder(const std::string& path);
+bool is_file(const std::string& path);
+
+/// A POSIX file descriptor that closes itself.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
+  ~FileDescriptor();
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.release()) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  int get() const { return fd_; }
+  int release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+
+ private:
+  int fd_;
+};
+
+/// pwrite of everything at `offset`; DataError that names the file when the disk is full or fails.
+void write_at(const FileDescriptor& file, const std::string& path, const void* bytes, std::size_t count, std::uint64_t offset);
+/// "No space left on device" for the present errno.
+std::string system_message();
+
+}  // namespace swath

@@ -1,0 +1,95 @@
+#include "data/packed.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "data/file.h"
+#include "data/packed_format.h"
+#include "engine/core/error.h"
+
+namespace swath {
+
+struct PackedSplit::Impl {
+  PackedInfo info;
+  std::string path;
+  const std::uint8_t* map = nullptr;
+  std::size_t map_bytes = 0, header_bytes = 0;
+
+  Impl() = default;
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() {
+    if (map) ::munmap(const_cast<std::uint8_t*>(map), map_bytes);
+  }
+
+  void open() {
+    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    struct stat status {};
+    if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
+      throw DataError(fmt::format("{} cannot be opened; pack again", path));
+    const std::string header = packed_header(info.image, static_cast<std::int64_t>(info.ids.size()));
+    header_bytes = header.size();
+    map_bytes = header_bytes + info.ids.size() * info.image.bytes();
+    if (static_cast<std::uint64_t>(status.st_size) != map_bytes)
+      throw DataError(fmt::format("{} has {} bytes where its sidecar promises {}; the file is torn, pack again", path,
+                                  status.st_size, map_bytes));
+    void* address = ::mmap(nullptr, map_bytes, PROT_READ, MAP_SHARED, file.get(), 0);
+    if (address == MAP_FAILED) throw DataError(fmt::format("{} cannot be mapped into memory: {}", path, system_message()));
+    map = static_cast<const std::uint8_t*>(address);
+    if (std::memcmp(map, header.data(), header_bytes) != 0)
+      throw DataError(fmt::format("{} has a header that does not match its sidecar; pack again", path));
+  }
+};
+
+PackedSplit::PackedSplit(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PackedSplit::PackedSplit(PackedSplit&&) noexcept = default;
+PackedSplit& PackedSplit::operator=(PackedSplit&&) noexcept = default;
+PackedSplit::~PackedSplit() = default;
+
+PackedSplit PackedSplit::open(const std::string& file) {
+  std::string stem = file;
+  for (const char* ending : {".npy", ".json"})
+    if (stem.ends_with(ending)) {
+      stem.resize(stem.size() - std::strlen(ending));
+      break;
+    }
+  auto impl = std::make_unique<Impl>();
+  impl->path = stem + ".npy";
+  if (!is_file(impl->path)) throw DataError(fmt::format("the packed split {} is missing; make it with swath pack", impl->path));
+  impl->info = read_sidecar(stem);
+  impl->open();
+  return PackedSplit(std::move(impl));
+}
+
+const PackedInfo& PackedSplit::info() const { return impl_->info; }
+const std::string& PackedSplit::path() const { return impl_->path; }
+std::int64_t PackedSplit::rows() const { return static_cast<std::int64_t>(impl_->info.ids.size()); }
+const std::uint8_t* PackedSplit::pixels() const { return impl_->map + impl_->header_bytes; }
+
+void PackedSplit::will_need(std::int64_t i) const {
+  static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = static_cast<std::size_t>(row(i) - impl_->map);
+  const std::size_t aligned = begin / page * page;
+  ::madvise(const_cast<std::uint8_t*>(impl_->map) + aligned, begin - aligned + row_bytes(), MADV_WILLNEED);
+}
+
+void PackedSplit::verify() const {
+  const PackedInfo& i = info();
+  for (std::size_t block = 0; block < i.checksums.size(); ++block) {
+    const std::int64_t first = static_cast<std::int64_t>(block) * i.block_rows;
+    const std::int64_t last = std::min(rows(), first + i.block_rows);
+    std::vector<std::uint64_t> of_rows;
+    for (std::int64_t r = first; r < last; ++r) of_rows.push_back(checksum(row(r), row_bytes()));
+    if (checksum(of_rows.data(), of_rows.size() * sizeof of_rows[0]) != i.checksums[block])
+      throw DataError(fmt::format("{} is corrupt in rows {} to {}: the checksum differs; delete it and pack again", path(),
+                                  first, last - 1));
+  }
+}
+
+}  // namespace swath
