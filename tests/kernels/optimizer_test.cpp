@@ -1,0 +1,171 @@
+// Adam, AdamW, SGD and the moving average against tests/reference/optimizer.h and against numbers of PyTorch.
+#include "tests/reference/optimizer.h"
+#include "kernels/adam.h"
+#include "kernels/ema.h"
+#include "kernels/sgd.h"
+#include "tests/kernels/kernel_case.h"
+#include "tests/kernels/optimizer_golden.h"
+
+namespace swath::kernels::test {
+namespace {
+
+class OptimizerTest : public KernelTest {};
+
+constexpr float kRate = 1e-2f, kDecay = 1e-2f;
+
+/// Gradients of a step; some are 0, and they differ in size.
+std::vector<float> gradients(std::int64_t n, int step) {
+  auto g = random_floats(n, static_cast<std::uint64_t>(100 + step));
+  for (std::size_t i = 0; i < g.size(); ++i) g[i] = i % 5 == 0 ? 0.0f : g[i] * (i % 3 == 0 ? 1e-4f : 1.0f);
+  return g;
+}
+
+TEST_P(OptimizerTest, AdamAndAdamWFollowTheReference) {
+  for (const std::int64_t n : {0, 1, 3, 31, 32, 33, 1025, 20001})
+    for (const WeightDecay decay : {WeightDecay::coupled, WeightDecay::decoupled})
+      for (const std::size_t misalign : {0, 1}) {
+        SCOPED_TRACE(::testing::Message() << n << " misaligned by " << misalign);
+        CaseMemory memory(GetParam());
+        const auto start = random_floats(n, 1);
+        const std::vector<float> zero(static_cast<std::size_t>(n), 0.0f);
+        AdamArgs args{.n = n,
+                      .value = memory.put(start, misalign),
+                      .m = memory.put(zero, misalign),
+                      .v = memory.put(zero, misalign),
+                      .learning_rate = memory.put_one(kRate),
+                      .weight_decay = static_cast<double>(kDecay),
+                      .decay = decay};
+        std::vector<double> value = to_double(start), m(start.size(), 0), v(start.size(), 0);
+        std::vector<float> naive = start, naive_m = zero, naive_v = zero;
+        const reference::AdamOptions options{.rate = static_cast<double>(kRate),
+                                             .decay = static_cast<double>(kDecay),
+                                             .decoupled = decay == WeightDecay::decoupled};
+        for (int step = 1; step <= 4; ++step) {
+          const auto grad = gradients(n, step);
+          args.grad = memory.put(grad, misalign);
+          args.step = memory.put_one<std::uint64_t>(static_cast<std::uint64_t>(step));
+          memory.run([&](auto exec) { adam(args, exec); });
+          for (std::size_t i = 0; i < value.size(); ++i) {
+            reference::adam_step(options, step, static_cast<double>(grad[i]), value[i], m[i], v[i]);
+            reference::adam_step(options, step, grad[i], naive[i], naive_m[i], naive_v[i]);
+          }
+        }
+        expect_close(memory.get(args.value, n), value, naive);
+        expect_close(memory.get(args.m, n), m, naive_m);
+        expect_close(memory.get(args.v, n), v, naive_v);
+      }
+}
+
+TEST_P(OptimizerTest, SgdFollowsTheReference) {
+  for (const std::int64_t n : {0, 1, 3, 31, 32, 33, 1025, 20001})
+    for (const float momentum : {0.0f, 0.9f})
+      for (const std::size_t misalign : {0, 1}) {
+        SCOPED_TRACE(::testing::Message() << n << " momentum " << momentum << " misaligned by " << misalign);
+        CaseMemory memory(GetParam());
+        const auto start = random_floats(n, 2);
+        const std::vector<float> zero(static_cast<std::size_t>(n), 0.0f);
+        SgdArgs args{.n = n,
+                     .value = memory.put(start, misalign),
+                     .buffer = momentum > 0 ? memory.put(zero, misalign) : nullptr,
+                     .learning_rate = memory.put_one(kRate),
+                     .momentum = momentum,
+                     .weight_decay = kDecay};
+        std::vector<double> value = to_double(start), buffer(start.size(), 0);
+        std::vector<float> naive = start, naive_buffer = zero;
+        for (int step = 1; step <= 4; ++step) {
+          const auto grad = gradients(n, step);
+          args.grad = memory.put(grad, misalign);
+          memory.run([&](auto exec) { sgd(args, exec); });
+          for (std::size_t i = 0; i < value.size(); ++i) {
+            reference::sgd_step<double>(static_cast<double>(kRate), static_cast<double>(momentum), static_cast<double>(kDecay),
+                                        step, static_cast<double>(grad[i]), value[i], buffer[i]);
+            reference::sgd_step<float>(kRate, momentum, kDecay, step, grad[i], naive[i], naive_buffer[i]);
+          }
+        }
+        expect_close(memory.get(args.value, n), value, naive);
+        if (args.buffer) expect_close(memory.get(args.buffer, n), buffer, naive_buffer);
+      }
+}
+
+TEST_P(OptimizerTest, ThreeStepsOfPyTorch) {
+  const auto expect_golden = [](const std::vector<float>& got, const std::array<float, 4>& golden) {
+    for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(got[i], golden[i], 1.2e-7f * std::max(1.0f, std::abs(golden[i]))) << i;
+  };
+  CaseMemory memory(GetParam());
+  const std::vector<float> start(golden::kValues.begin(), golden::kValues.end()), zero(4, 0.0f);
+  const float* rate = memory.put_one(kRate);
+  AdamArgs coupled{.n = 4,
+                   .value = memory.put(start),
+                   .m = memory.put(zero),
+                   .v = memory.put(zero),
+                   .learning_rate = rate,
+                   .weight_decay = 1e-2,
+                   .decay = WeightDecay::coupled};
+  AdamArgs decoupled = coupled;
+  decoupled.value = memory.put(start);
+  decoupled.m = memory.put(zero);
+  decoupled.v = memory.put(zero);
+  decoupled.decay = WeightDecay::decoupled;
+  SgdArgs momentum{.n = 4,
+                   .value = memory.put(start),
+                   .buffer = memory.put(zero),
+                   .learning_rate = rate,
+                   .momentum = 0.9f,
+                   .weight_decay = kDecay};
+  for (std::uint64_t step = 1; step <= 3; ++step) {
+    coupled.grad = decoupled.grad = momentum.grad =
+        memory.put(std::vector<float>(golden::kGrads[step - 1], golden::kGrads[step - 1] + 4));
+    coupled.step = decoupled.step = memory.put_one(step);
+    memory.run([&](auto exec) {
+      adam(coupled, exec);
+      adam(decoupled, exec);
+      sgd(momentum, exec);
+    });
+  }
+  expect_golden(memory.get(coupled.value, 4), golden::kAdam);
+  expect_golden(memory.get(decoupled.value, 4), golden::kAdamw);
+  expect_golden(memory.get(momentum.value, 4), golden::kSgd);
+}
+
+TEST_P(OptimizerTest, FoundInfinitySkipsTheUpdate) {
+  CaseMemory memory(GetParam());
+  const auto start = random_floats(9, 3);
+  float *value = memory.put(start), *m = memory.put(start), *v = memory.put(start);
+  const float *grad = memory.put(start), *rate = memory.put_one(kRate);
+  const auto* step = memory.put_one<std::uint64_t>(1);
+  for (const std::int32_t found : {2, 0}) {
+    const std::int32_t* flag = memory.put_one(found);
+    memory.run([&](auto exec) {
+      adam({.n = 9, .grad = grad, .value = value, .m = m, .v = v, .learning_rate = rate, .step = step, .found_inf = flag},
+           exec);
+    });
+    EXPECT_EQ(memory.get(value, 9) == start, found != 0);
+    value = memory.put(start);
+    memory.run([&](auto exec) { sgd({.n = 9, .grad = grad, .value = value, .learning_rate = rate, .found_inf = flag}, exec); });
+    EXPECT_EQ(memory.get(value, 9) == start, found != 0);
+  }
+}
+
+TEST_P(OptimizerTest, MovingAverage) {
+  for (const std::int64_t n : {0, 1, 31, 32, 33, 1025, 40000})
+    for (const std::size_t misalign : {0, 1}) {
+      CaseMemory memory(GetParam());
+      const auto source = random_floats(n, 4), target = random_floats(n, 5);
+      EmaArgs args{
+          .n = n, .source = memory.put(source, misalign), .target = memory.put(target, misalign), .mu = memory.put_one(0.9f)};
+      memory.run([&](auto exec) { ema(args, exec); });
+      std::vector<double> expected(source.size());
+      std::vector<float> naive(source.size());
+      for (std::size_t i = 0; i < source.size(); ++i) {
+        const double mu = static_cast<double>(0.9f);
+        expected[i] = mu * static_cast<double>(target[i]) + (1 - mu) * static_cast<double>(source[i]);
+        naive[i] = 0.9f * target[i] + (1 - 0.9f) * source[i];
+      }
+      expect_close(memory.get(args.target, n), expected, naive);
+    }
+}
+
+SWATH_KERNEL_PLACES(OptimizerTest);
+
+}  // namespace
+}  // namespace swath::kernels::test
