@@ -128,7 +128,7 @@ DistanceOverlap distance_overlap(EmbeddingView rows, LabelView labels) {
   std::vector<Counts> counts(kAnchors);
   const double width = result.bin_width();
   pairs.each([&](std::int64_t slot, double distance, bool share) {
-    const double bin = width > 0 ? (distance - smallest) / width : 0;
+    const double bin = width > 0 ? (distance - smallest) / width : kOverlapBins - 1;
     auto& histogram = share ? counts[slot].intra : counts[slot].inter;
     ++histogram[static_cast<std::size_t>(std::min(bin, kOverlapBins - 1.0))];
   });

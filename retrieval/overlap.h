@@ -27,7 +27,8 @@ struct DistanceOverlap {
 
 /// Over all pairs i < j with at least one row of the most frequent class, none sampled. Rows are L2-normalised first.
 /// Two passes over the pairs, distances from blocked products in double. Memory: 4·n·d bytes for the normalised copy,
-/// 12·d KB for two blocks of rows, 4 MiB for a block of pairs. Without any label all counts are 0.
+/// 12·d KB for two blocks of rows, 4 MiB for a block of pairs. Without any label all counts are 0;
+/// where all distances are equal they lie in the last bin.
 /// Throws UserError for shapes, NanError for embeddings that are not finite.
 DistanceOverlap distance_overlap(EmbeddingView rows, LabelView labels);
 

@@ -48,7 +48,7 @@ Thumbnail thumbnail_rgb8(const std::uint8_t* image, std::int64_t height, std::in
 
 Thumbnail thumbnail_sentinel2(const Sentinel2Image& image, std::int64_t size) {
   const std::int64_t bands[3] = {image.red, image.green, image.blue};
-  double scale[3] = {};
+  double most[3] = {};
   for (int c = 0; c < 3; ++c) {
     if (bands[c] < 0 || bands[c] >= image.channels)
       throw UserError(fmt::format("Band {} is not one of the image's {} channels; name the channels of B04, B03 and B02.",
@@ -56,10 +56,10 @@ Thumbnail thumbnail_sentinel2(const Sentinel2Image& image, std::int64_t size) {
     std::uint16_t largest = 0;
     for (std::int64_t p = 0; p < image.height * image.width; ++p)
       largest = std::max(largest, image.data[p * image.channels + bands[c]]);
-    scale[c] = largest > 0 ? 255.0 / largest : 0;
+    most[c] = std::max<double>(1, largest);
   }
   return shrink(image.height, image.width, size, [&](std::int64_t y, std::int64_t x, std::int64_t c) {
-    return image.data[(y * image.width + x) * image.channels + bands[c]] * scale[c];
+    return image.data[(y * image.width + x) * image.channels + bands[c]] * 255.0 / most[c];
   });
 }
 

@@ -1,0 +1,90 @@
+// The GPU retriever: FAISS's GpuIndexFlatL2 on the first CUDA device (methods.md §8).
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+#include <faiss/gpu/GpuIndexFlat.h>
+#include <faiss/gpu/StandardGpuResources.h>
+#include <faiss/impl/FaissException.h>
+#include <fmt/format.h>
+
+#include <limits>
+#include <memory>
+#include <string_view>
+
+#include "engine/device/device.h"
+#include "retrieval/retriever.h"
+
+namespace swath {
+namespace {
+
+constexpr int kDevice = 0;
+constexpr std::int64_t kMaxK = 2048;  // of FAISS's selection kernels since CUDA 9.2
+// FAISS would take 1.5 GiB, which training may need.
+constexpr std::size_t kTemporaryBytes = std::size_t{256} << 20;
+
+// FAISS reports every failure of CUDA as one exception.
+template <class F>
+auto guarded(F&& f) {
+  try {
+    return f();
+  } catch (const faiss::FaissException& error) {
+    const std::string_view what = error.what();
+    if (what.find("out of memory") != std::string_view::npos)
+      throw DeviceError("The GPU has no memory left for the search; use --set retriever.faiss=cpu.");
+    throw InternalError(fmt::format("FAISS failed on the GPU: {}", what));
+  }
+}
+
+class FaissGpuRetriever final : public Retriever {
+ public:
+  FaissGpuRetriever() {
+    guarded([&] {
+      resources_.setTempMemory(kTemporaryBytes);
+      resources_.setPinnedMemory(0);
+      // Full float32, whatever this FAISS chose: the search's bound on rounding needs it.
+      const cublasHandle_t blas = resources_.getResources()->getBlasHandle(kDevice);
+      if (cublasSetMathMode(blas, CUBLAS_DEFAULT_MATH) != CUBLAS_STATUS_SUCCESS)
+        throw InternalError("cublasSetMathMode failed for FAISS's cuBLAS handle.");
+    });
+  }
+
+  std::string name() const override {
+    return fmt::format("FAISS {}.{}.{}, GPU", FAISS_VERSION_MAJOR, FAISS_VERSION_MINOR, FAISS_VERSION_PATCH);
+  }
+
+ protected:
+  void reset(std::int64_t dim) override {
+    faiss::gpu::GpuIndexFlatConfig config;
+    config.device = kDevice;
+    guarded([&] {
+      index_.reset();
+      index_ = std::make_unique<faiss::gpu::GpuIndexFlatL2>(&resources_, static_cast<int>(dim), config);
+    });
+  }
+  void reserve(std::int64_t rows) override {
+    if (rows > std::numeric_limits<int>::max())
+      throw UserError(fmt::format("FAISS holds at most {} rows on the GPU, not {}; use --set retriever.faiss=cpu.",
+                                  std::numeric_limits<int>::max(), rows));
+    guarded([&] { index_->reserve(static_cast<std::size_t>(rows)); });
+  }
+  void add(const float* rows, std::int64_t count) override {
+    guarded([&] { index_->add(count, rows); });
+  }
+  void nearest(const float* queries, std::int64_t count, std::int64_t k, float* squared_distances, std::int64_t* ids) override {
+    guarded([&] { index_->search(count, queries, k, squared_distances, ids); });
+  }
+  std::int64_t max_k() const override { return kMaxK; }
+  void clear() override { index_.reset(); }
+
+ private:
+  faiss::gpu::StandardGpuResources resources_;
+  std::unique_ptr<faiss::gpu::GpuIndexFlatL2> index_;
+};
+
+}  // namespace
+
+std::unique_ptr<Retriever> make_gpu_retriever() {
+  if (!Device::cuda_available()) throw DeviceError("No CUDA device is visible for FAISS; use --set retriever.faiss=cpu.");
+  return std::make_unique<FaissGpuRetriever>();
+}
+
+}  // namespace swath
