@@ -63,12 +63,15 @@ void margin_loss(const MarginLossArgs& args, Cpu) {
   const std::int64_t used =
       args.triplet_count ? std::clamp<std::int64_t>(*args.triplet_count, 0, args.capacity) : args.capacity;
   auto* terms = static_cast<MarginTerms*>(args.workspace);
-  parallel_for(used, [&](std::int64_t t) {
-    const std::int32_t* rows = args.triplets + 3 * t;
-    const float* anchor = args.x + rows[0] * args.x_ld;
-    terms[t] = margin_terms(args, args.beta[beta_index(args, t)], distance(anchor, args.x + rows[1] * args.x_ld, args.cols),
-                            distance(anchor, args.x + rows[2] * args.x_ld, args.cols));
-  });
+  parallel_for(
+      used,
+      [&](std::int64_t t) {
+        const std::int32_t* rows = args.triplets + 3 * t;
+        const float* anchor = args.x + rows[0] * args.x_ld;
+        terms[t] = margin_terms(args, args.beta[beta_index(args, t)], distance(anchor, args.x + rows[1] * args.x_ld, args.cols),
+                                distance(anchor, args.x + rows[2] * args.x_ld, args.cols));
+      },
+      serial_below_for(2 * args.cols));
 
   std::int64_t active = 0;
   for (std::int64_t t = 0; t < used; ++t) active += terms[t].pull > 0.0f || terms[t].push > 0.0f ? 1 : 0;
@@ -83,14 +86,19 @@ void margin_loss(const MarginLossArgs& args, Cpu) {
 
   const float scale = inv_active * (args.loss_scale ? *args.loss_scale : 1.0f);
   if (args.d_x_mode != GradMode::skip) {
-    parallel_chunks(args.rows, kRowsPerTask,
-                    [&](std::int64_t begin, std::int64_t end) { row_gradients(args, terms, used, scale, begin, end); });
+    parallel_chunks(
+        args.rows, kRowsPerTask,
+        [&](std::int64_t begin, std::int64_t end) { row_gradients(args, terms, used, scale, begin, end); },
+        serial_below_for(kRowsPerTask * args.cols + used));
   }
   if (args.d_beta_mode != GradMode::skip) {
-    parallel_for(args.beta_kind == MarginBeta::scalar ? 1 : args.classes, [&](std::int64_t b) {
-      const float gradient = trained && active > 0 ? scale * beta_gradient(args, terms, used, b) : 0.0f;
-      args.d_beta[b] = args.d_beta_mode == GradMode::accumulate ? args.d_beta[b] + gradient : gradient;
-    });
+    parallel_for(
+        args.beta_kind == MarginBeta::scalar ? 1 : args.classes,
+        [&](std::int64_t b) {
+          const float gradient = trained && active > 0 ? scale * beta_gradient(args, terms, used, b) : 0.0f;
+          args.d_beta[b] = args.d_beta_mode == GradMode::accumulate ? args.d_beta[b] + gradient : gradient;
+        },
+        serial_below_for(used));
   }
 }
 

@@ -13,17 +13,18 @@ namespace {
 constexpr std::int64_t kTile = 64;    // columns j of a task: the rows of x that are transposed into the panel
 constexpr std::int64_t kDepth = 128;  // columns of x in the panel (32 KB)
 constexpr std::int64_t kRows = 8;     // rows i whose sums stay in registers
+constexpr std::int64_t kSpan = 128;   // rows i of a task: enough to pay for the panel
 constexpr std::int64_t kVector = 16;  // columns j whose sums stay in registers
 
 /// One panel: rows j0 … j0 + kTile of x, columns k0 … k0 + depth, transposed; rows past the end are zero.
 struct Panel {
-  alignas(64) float value[kDepth][kTile] = {};
+  alignas(64) float value[kTile / kVector][kDepth][kVector] = {};
   std::int64_t depth = 0;
 };
 
 /// Adds to dot[r][j] the products of row r of x with column j of the panel, in ascending order of k. The sums of 8 × 16 pairs
-/// stay in registers.
-void add_products(const float* const (&x)[kRows], const Panel& panel, float (&dot)[kRows][kTile]) {
+/// stay in registers, but only as long as the function is not inlined (GCC 12; 2.2 times slower when it is).
+[[gnu::noinline]] void add_products(const float* const (&x)[kRows], const Panel& panel, float (&dot)[kRows][kTile]) {
   for (std::int64_t j0 = 0; j0 < kTile; j0 += kVector) {
     float sum[kRows][kVector];
     for (int r = 0; r < kRows; ++r) std::copy_n(dot[r] + j0, kVector, sum[r]);
@@ -32,7 +33,7 @@ void add_products(const float* const (&x)[kRows], const Panel& panel, float (&do
       for (int r = 0; r < kRows; ++r) {
         const float value = x[r][k];
 #pragma omp simd
-        for (int j = 0; j < kVector; ++j) sum[r][j] = __builtin_fmaf(value, panel.value[k][j0 + j], sum[r][j]);
+        for (int j = 0; j < kVector; ++j) sum[r][j] = __builtin_fmaf(value, panel.value[j0 / kVector][k][j], sum[r][j]);
       }
     }
     for (int r = 0; r < kRows; ++r) std::copy_n(sum[r], kVector, dot[r] + j0);
@@ -54,17 +55,18 @@ void add_to_rows(const PairwiseDistanceArgs& args, const Panel& panel, std::int6
   for (std::int64_t r = 0; r < count; ++r) std::copy_n(dot[r], columns, out + r * args.rows);
 }
 
-/// ⟨x_i, x_j⟩ for j in the tile at j0 and all i up to the tile's end, which covers the upper triangle and the diagonal.
-void products_of_tile(const PairwiseDistanceArgs& args, std::int64_t j0, std::int64_t columns) {
+/// ⟨x_i, x_j⟩ for kSpan rows from `first` on and j in the tile at j0; rows behind the tile's end are left to the mirror image.
+void products_of_tile(const PairwiseDistanceArgs& args, std::int64_t first, std::int64_t j0) {
+  const std::int64_t columns = std::min(kTile, args.rows - j0), last = std::min(first + kSpan, j0 + columns);
   Panel panel;
   for (std::int64_t k0 = 0; k0 == 0 || k0 < args.cols; k0 += kDepth) {
     panel.depth = std::min(kDepth, args.cols - k0);
     for (std::int64_t j = 0; j < columns; ++j) {
       const float* row = args.x + (j0 + j) * args.x_ld + k0;
-      for (std::int64_t k = 0; k < panel.depth; ++k) panel.value[k][j] = row[k];
+      for (std::int64_t k = 0; k < panel.depth; ++k) panel.value[j / kVector][k][j % kVector] = row[k];
     }
-    for (std::int64_t i0 = 0; i0 < j0 + columns; i0 += kRows) {
-      add_to_rows(args, panel, i0, std::min(kRows, j0 + columns - i0), j0, columns, k0);
+    for (std::int64_t i0 = first; i0 < last; i0 += kRows) {
+      add_to_rows(args, panel, i0, std::min(kRows, last - i0), j0, columns, k0);
     }
   }
 }
@@ -74,36 +76,40 @@ void products_of_tile(const PairwiseDistanceArgs& args, std::int64_t j0, std::in
 void finish_block(const PairwiseDistanceArgs& args, std::int64_t i0, std::int64_t j0) {
   const std::int64_t n = args.rows, i_end = std::min(n, i0 + kTile), j_end = std::min(n, j0 + kTile);
   float squares[kTile];
+  float mirror[kTile][kTile + 1];  // the pitch keeps a column out of a single cache set
   for (std::int64_t j = j0; j < j_end; ++j) squares[j - j0] = args.distance[j * n + j];
   for (std::int64_t i = i0; i < i_end; ++i) {
     float* row = args.distance + i * n;
     const float square = row[i];
-    for (std::int64_t j = std::max(j0, i + 1); j < j_end; ++j) {
+    const std::int64_t begin = std::max(j0, i + 1);
+    for (std::int64_t j = begin; j < j_end; ++j) {
       const float d2 = __builtin_fmaf(-2.0f, row[j], square + squares[j - j0]);
       row[j] = std::sqrt(std::max(0.0f, d2));
     }
+    for (std::int64_t j = begin; j < j_end; ++j) mirror[j - j0][i - i0] = row[j];
   }
   for (std::int64_t j = j0; j < j_end; ++j) {
-    for (std::int64_t i = i0; i < std::min(i_end, j); ++i) args.distance[j * n + i] = args.distance[i * n + j];
+    std::copy_n(mirror[j - j0], std::max<std::int64_t>(0, std::min(i_end, j) - i0), args.distance + j * n + i0);
   }
+}
+
+/// Calls body(i0, j0) for every group of `span` rows (a multiple of kTile) and every tile of columns that reaches its diagonal.
+template <class Body>
+void for_upper_blocks(std::int64_t rows, std::int64_t span, const Body& body) {
+  const std::int64_t tiles = (rows + kTile - 1) / kTile, step = span / kTile, groups = (tiles + step - 1) / step;
+  parallel_for(groups * tiles - step * (groups * (groups - 1) / 2), [&](std::int64_t task) {
+    std::int64_t group = 0;
+    for (; task >= tiles - group * step; ++group) task -= tiles - group * step;
+    body(group * span, (group * step + task) * kTile);
+  });
 }
 
 }  // namespace
 
 void pairwise_distance(const PairwiseDistanceArgs& args, Cpu) {
-  const std::int64_t n = args.rows, tiles = (n + kTile - 1) / kTile;
-  // Task t takes a long column of tiles, then a short one, so that static scheduling balances.
-  parallel_for((tiles + 1) / 2, [&](std::int64_t t) {
-    const std::int64_t late = tiles - 1 - t;
-    products_of_tile(args, late * kTile, std::min(kTile, n - late * kTile));
-    if (t != late) products_of_tile(args, t * kTile, kTile);
-  });
-  parallel_for((tiles + 1) / 2, [&](std::int64_t t) {
-    for (std::int64_t b = t; b < tiles; ++b) finish_block(args, t * kTile, b * kTile);
-    const std::int64_t late = tiles - 1 - t;
-    for (std::int64_t b = late; b < tiles && t != late; ++b) finish_block(args, late * kTile, b * kTile);
-  });
-  for (std::int64_t i = 0; i < n; ++i) args.distance[i * n + i] = 0.0f;
+  for_upper_blocks(args.rows, kSpan, [&](std::int64_t i0, std::int64_t j0) { products_of_tile(args, i0, j0); });
+  for_upper_blocks(args.rows, kTile, [&](std::int64_t i0, std::int64_t j0) { finish_block(args, i0, j0); });
+  for (std::int64_t i = 0; i < args.rows; ++i) args.distance[i * args.rows + i] = 0.0f;
 }
 
 }  // namespace swath::kernels

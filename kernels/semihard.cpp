@@ -84,14 +84,17 @@ std::size_t semihard_workspace(const SemihardArgs& args) {
 void semihard(const SemihardArgs& args, Cpu) {
   const std::int64_t used = args.row_count ? std::clamp<std::int64_t>(*args.row_count, 0, args.rows) : args.rows;
   auto* partners = static_cast<std::int32_t*>(args.workspace);
-  parallel_for(used, [&](std::int64_t i) {
-    partners[2 * i] = partners[2 * i + 1] = -1;
-    if (args.row_class[i] < 0) return;
-    const Anchor anchor{args.distance + i * args.rows, args.row_class, static_cast<std::int32_t>(used),
-                        static_cast<std::int32_t>(i), args.row_class[i]};
-    mine(anchor, philox(args.seed, *args.step, RandomStream::miner, static_cast<std::uint64_t>(i)), partners + 2 * i,
-         partners + 2 * i + 1);
-  });
+  parallel_for(
+      used,
+      [&](std::int64_t i) {
+        partners[2 * i] = partners[2 * i + 1] = -1;
+        if (args.row_class[i] < 0) return;
+        const Anchor anchor{args.distance + i * args.rows, args.row_class, static_cast<std::int32_t>(used),
+                            static_cast<std::int32_t>(i), args.row_class[i]};
+        mine(anchor, philox(args.seed, *args.step, RandomStream::miner, static_cast<std::uint64_t>(i)), partners + 2 * i,
+             partners + 2 * i + 1);
+      },
+      serial_below_for(2 * used));
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < used; ++i) {
     if (partners[2 * i] < 0) continue;
