@@ -1,0 +1,63 @@
+// Files that are whole or absent, memory maps, locks and checksums.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "engine/core/error.h"
+
+namespace swath {
+
+/// XXH3-64.
+std::uint64_t checksum(const void* bytes, std::size_t count);
+
+/// Writes through a temporary file in the same folder: O_EXCL → write → fsync → rename → fsync of the folder. When the disk
+/// is full or writing is refused, throws DataError that names the file; the old content stays and no temporary is left.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::string path);
+  /// Removes the temporary unless commit() was called.
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(const void* bytes, std::size_t count);
+  void commit();
+
+ private:
+  [[noreturn]] void fail(const char* action) const;
+  std::string path_, temporary_;
+  int fd_ = -1;
+};
+
+void atomic_write(const std::string& path, const std::string& content);
+
+/// A whole file, read-only, for the life of the object. Throws DataError when it is missing or not a regular file.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  const std::uint8_t* data() const { return data_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  const std::uint8_t* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Exclusive lock on a file that is made for it; the operating system releases it when the process ends. Throws UserError
+/// that names the other process when the lock is taken.
+class FileLock {
+ public:
+  explicit FileLock(const std::string& path);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  int fd_;
+};
+
+}  // namespace swath
