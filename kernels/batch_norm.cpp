@@ -1,6 +1,7 @@
-// Batch normalisation on the CPU (methods.md §2). Statistics are sums over chunks of rows, shifted by the chunk's first row:
-// the shift is one of the summed values, so (shift − mean)² ≤ rows · variance and cancellation stays below rows · 2⁻²⁴.
-// Chunks are merged in order in double. The second pass runs backwards, where the cache still holds the first pass's end.
+// Batch normalisation on the CPU (methods.md §2). Statistics are sums over chunks of rows, shifted by the mean
+// of the chunk's first rows: these are among the summed values, so (shift − mean)² ≤ rows · variance / 4, and cancellation
+// stays small whatever the mean. Chunks are merged in order in double. The second pass runs backwards, where the cache still
+// holds the first pass's end.
 #include "kernels/batch_norm.h"
 
 #include <cmath>
@@ -37,14 +38,13 @@ void for_rows(bool in_groups, std::int64_t first, std::int64_t rows, const Step&
 }
 
 template <int kCount, class T>
-void shifted_sums_step(const T* first, const T* x, std::int64_t channels, float* sum, float* square) {
+void shifted_sums_step(const T* x, std::int64_t channels, const float* shift, float* sum, float* square) {
 #pragma omp simd
   for (std::int64_t c = 0; c < channels; ++c) {
-    const float shift = to_float(first[c]);
     float s = 0, q = 0;
 #pragma GCC unroll 4
     for (int k = 0; k < kCount; ++k) {
-      const float d = to_float(x[k * channels + c]) - shift;
+      const float d = to_float(x[k * channels + c]) - shift[c];
       s += d;
       q += d * d;
     }
@@ -53,12 +53,19 @@ void shifted_sums_step(const T* first, const T* x, std::int64_t channels, float*
   }
 }
 
+/// partial: shift, Σ (x − shift), Σ (x − shift)², each of `channels`.
 template <class T>
-void shifted_sums(bool in_groups, const T* x, std::int64_t rows, std::int64_t channels, float* sum, float* square) {
-  std::fill(sum, sum + channels, 0.0f);
-  std::fill(square, square + channels, 0.0f);
-  for_rows(in_groups, 1, rows,
-           [&](auto count, std::int64_t r) { shifted_sums_step<count.value>(x, x + r * channels, channels, sum, square); });
+void shifted_sums(bool in_groups, const T* x, std::int64_t rows, std::int64_t channels, float* partial) {
+  std::fill(partial, partial + 3 * channels, 0.0f);
+  float *shift = partial, *sum = partial + channels, *square = partial + 2 * channels;
+  const std::int64_t first = std::min(rows, batch_norm_plan::kShiftRows);
+  const float share = 1.0f / static_cast<float>(first);
+  for (std::int64_t r = 0; r < first; ++r) {
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) shift[c] += to_float(x[r * channels + c]) * share;
+  }
+  for_rows(in_groups, 0, rows,
+           [&](auto count, std::int64_t r) { shifted_sums_step<count.value>(x + r * channels, channels, shift, sum, square); });
 }
 
 struct ChannelBlock {
@@ -71,30 +78,28 @@ void for_channel_blocks(std::int64_t channels, const Body& body) {
 }
 
 /// Merges the chunks of some channels: mean and Σ (x − mean)².
-template <class T>
 void merge(const BatchNormTrainingArgs& p, const float* partial, ChannelBlock block, double* mean, double* deviation) {
-  const T* x = typed<T>(p.x);
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(p.channels);
   const std::int64_t chunks = batch_norm_plan::cpu_chunks(p.rows, p.channels);
   for (std::int64_t i = 0; i < block.size; ++i) mean[i] = deviation[i] = 0;
   for (std::int64_t k = 0; k < chunks; ++k) {
     const double count = static_cast<double>(std::min(step, p.rows - k * step));
-    const float* sum = partial + 2 * k * p.channels + block.begin;
-    const T* first = x + k * step * p.channels + block.begin;
+    const float* shift = partial + 3 * k * p.channels + block.begin;
+    const float* sum = shift + p.channels;
 #pragma omp simd
     for (std::int64_t i = 0; i < block.size; ++i)
-      mean[i] += count * static_cast<double>(to_float(first[i])) + static_cast<double>(sum[i]);
+      mean[i] += count * static_cast<double>(shift[i]) + static_cast<double>(sum[i]);
   }
   for (std::int64_t i = 0; i < block.size; ++i) mean[i] /= static_cast<double>(p.rows);
   for (std::int64_t k = 0; k < chunks; ++k) {
     const double count = static_cast<double>(std::min(step, p.rows - k * step));
-    const float* sum = partial + 2 * k * p.channels + block.begin;
+    const float* shift = partial + 3 * k * p.channels + block.begin;
+    const float* sum = shift + p.channels;
     const float* square = sum + p.channels;
-    const T* first = x + k * step * p.channels + block.begin;
 #pragma omp simd
     for (std::int64_t i = 0; i < block.size; ++i) {
-      // Σ (x − mean)² with x − mean = (x − first) + (first − mean).
-      const double offset = static_cast<double>(to_float(first[i])) - mean[i];
+      // Σ (x − mean)² with x − mean = (x − shift) + (shift − mean).
+      const double offset = static_cast<double>(shift[i]) - mean[i];
       deviation[i] += static_cast<double>(square[i]) + offset * (2 * static_cast<double>(sum[i]) + count * offset);
     }
   }
@@ -107,14 +112,13 @@ void statistics(const BatchNormTrainingArgs& p) {
   const bool in_groups = grouped<T>(p.rows, p.channels);
   parallel_for(batch_norm_plan::cpu_chunks(p.rows, p.channels), [&](std::int64_t k) {
     const std::int64_t begin = k * step;
-    float* sum = partial + 2 * k * p.channels;
-    shifted_sums(in_groups, typed<T>(p.x) + begin * p.channels, std::min(step, p.rows - begin), p.channels, sum,
-                 sum + p.channels);
+    shifted_sums(in_groups, typed<T>(p.x) + begin * p.channels, std::min(step, p.rows - begin), p.channels,
+                 partial + 3 * k * p.channels);
   });
   const double n = static_cast<double>(p.rows), momentum = static_cast<double>(p.momentum);
   for_channel_blocks(p.channels, [&](ChannelBlock block) {
     double mean[kColumns], deviation[kColumns];
-    merge<T>(p, partial, block, mean, deviation);
+    merge(p, partial, block, mean, deviation);
     for (std::int64_t i = 0; i < block.size; ++i) {
       const std::int64_t c = block.begin + i;
       const double sum = std::fmax(deviation[i], 0.0) + 0 * deviation[i];  // a NaN stays NaN

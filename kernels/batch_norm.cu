@@ -1,6 +1,6 @@
-// Batch normalisation on CUDA (methods.md §2). Forward: partial sums per chunk of rows, shifted by the chunk's first row; one
-// small kernel merges them in order in double; one pass applies. Backward: partial sums, merge, d_x. No atomics: results are
-// reproducible bit for bit.
+// Batch normalisation on CUDA (methods.md §2). Forward: partial sums per chunk of rows, shifted by the mean of the chunk's
+// first rows; one small kernel merges them in order in double; one pass applies. Backward: partial sums, merge, d_x. No
+// atomics: results are reproducible bit for bit.
 #include <type_traits>
 
 #include "kernels/batch_norm.h"
@@ -25,7 +25,7 @@ __device__ __forceinline__ std::int64_t channel_of_thread() {
   return (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * V;
 }
 
-/// Adds the sums of the block's row threads in order and writes partial[blockIdx.y] (2 × channels).
+/// Adds the sums of the block's row threads in order and writes rows 1 and 2 of partial[blockIdx.y] (3 × channels).
 template <int V>
 __device__ void store_partial(const float* sum, const float* square, std::int64_t channels, float* partial) {
   __shared__ float shared[2][kCudaThreads * V];
@@ -43,7 +43,7 @@ __device__ void store_partial(const float* sum, const float* square, std::int64_
     if (channel >= channels) continue;
     float total = 0;
     for (int r = 0; r < static_cast<int>(blockDim.y); ++r) total += shared[which][r * width + column];
-    partial[(2 * static_cast<std::int64_t>(blockIdx.y) + which) * channels + channel] = total;
+    partial[(3 * static_cast<std::int64_t>(blockIdx.y) + 1 + which) * channels + channel] = total;
   }
 }
 
@@ -54,7 +54,17 @@ __global__ void __launch_bounds__(kCudaThreads)
   const std::int64_t end = begin + chunk_rows < rows ? begin + chunk_rows : rows;
   float sum[V] = {}, square[V] = {};
   if (channel < channels) {
-    const Vector<V> shift = load_vector<V>(x + begin * channels + channel);
+    const std::int64_t first = end - begin < batch_norm_plan::kShiftRows ? end - begin : batch_norm_plan::kShiftRows;
+    Vector<V> shift{};
+    for (std::int64_t r = 0; r < first; ++r) {
+      const Vector<V> v = load_vector<V>(x + (begin + r) * channels + channel);
+#pragma unroll
+      for (int k = 0; k < V; ++k) shift.v[k] += v.v[k] / static_cast<float>(first);
+    }
+    if (threadIdx.y == 0) {
+#pragma unroll
+      for (int k = 0; k < V; ++k) partial[3 * static_cast<std::int64_t>(blockIdx.y) * channels + channel + k] = shift.v[k];
+    }
 #pragma unroll 4
     for (std::int64_t r = begin + threadIdx.y; r < end; r += blockDim.y) {
       const Vector<V> v = load_vector<V>(x + r * channels + channel);
@@ -81,12 +91,10 @@ __device__ double sum_over_rows(double v, double (*shared)[kMergeColumns + 1]) {
   return total;
 }
 
-template <class T>
 __global__ void __launch_bounds__(kMergeColumns* kMergeRows)
     finish_statistics_kernel(BatchNormTrainingArgs p, std::int64_t chunk_rows, std::int64_t chunks, const float* partial) {
   __shared__ double shared[kMergeRows][kMergeColumns + 1];
   const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kMergeColumns + threadIdx.x;
-  const T* x = static_cast<const T*>(p.x);
   const double n = static_cast<double>(p.rows), momentum = p.momentum;
   const auto count = [&](std::int64_t k) {
     const std::int64_t left = p.rows - k * chunk_rows;
@@ -95,12 +103,12 @@ __global__ void __launch_bounds__(kMergeColumns* kMergeRows)
   double mean = 0, deviation = 0;
   if (c < p.channels)
     for (std::int64_t k = threadIdx.y; k < chunks; k += kMergeRows)
-      mean += count(k) * to_float(x[k * chunk_rows * p.channels + c]) + partial[2 * k * p.channels + c];
+      mean += count(k) * partial[3 * k * p.channels + c] + partial[(3 * k + 1) * p.channels + c];
   mean = sum_over_rows(mean, shared) / n;
   if (c < p.channels)
     for (std::int64_t k = threadIdx.y; k < chunks; k += kMergeRows) {
-      const double offset = to_float(x[k * chunk_rows * p.channels + c]) - mean;
-      const double sum = partial[2 * k * p.channels + c], square = partial[(2 * k + 1) * p.channels + c];
+      const double offset = partial[3 * k * p.channels + c] - mean;
+      const double sum = partial[(3 * k + 1) * p.channels + c], square = partial[(3 * k + 2) * p.channels + c];
       deviation += square + offset * (2 * sum + count(k) * offset);
     }
   deviation = sum_over_rows(deviation, shared);
@@ -220,8 +228,8 @@ __global__ void __launch_bounds__(kMergeColumns* kMergeRows)
   double sum = 0, product = 0;
   if (c < p.channels)
     for (std::int64_t k = threadIdx.y; k < chunks; k += kMergeRows) {
-      sum += partial[2 * k * p.channels + c];
-      product += partial[(2 * k + 1) * p.channels + c];
+      sum += partial[(3 * k + 1) * p.channels + c];
+      product += partial[(3 * k + 2) * p.channels + c];
     }
   sum = sum_over_rows(sum, shared);
   product = sum_over_rows(product, shared);
@@ -324,7 +332,7 @@ void batch_norm_training(const BatchNormTrainingArgs& p, CudaStream exec) {
       const CudaPlan plan = cuda_plan(p.rows, p.channels, v.value);
       launch(statistics_kernel<v.value, T>, chunk_grid(plan), block_of(plan), 0, exec, p.rows, p.channels, plan.chunk_rows,
              typed<T>(p.x), partial);
-      launch(finish_statistics_kernel<T>, merge_grid(p.channels), dim3(kMergeColumns, kMergeRows), 0, exec, p, plan.chunk_rows,
+      launch(finish_statistics_kernel, merge_grid(p.channels), dim3(kMergeColumns, kMergeRows), 0, exec, p, plan.chunk_rows,
              plan.chunks, partial);
     });
     apply<T, false>({p.rows, p.channels, p.x, p.residual, p.y, p.gamma, p.beta, p.saved_mean, p.saved_invstd, p.eps},

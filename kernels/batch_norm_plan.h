@@ -5,6 +5,9 @@
 
 namespace swath::kernels::batch_norm_plan {
 
+/// The mean of this many first rows of a chunk shifts its sums.
+constexpr std::int64_t kShiftRows = 4;
+
 /// CPU: rows per chunk; about 128 KiB of f32, so that the chunk's partial sums stay small beside it.
 inline std::int64_t cpu_chunk_rows(std::int64_t channels) {
   return std::clamp<std::int64_t>(32768 / std::max<std::int64_t>(channels, 1), 16, 1024);
@@ -32,11 +35,11 @@ inline CudaPlan cuda_plan(std::int64_t rows, std::int64_t channels, std::int64_t
   return {lanes, groups, chunk_rows, (rows + chunk_rows - 1) / chunk_rows};
 }
 
-/// Bytes: two partial sums per chunk and channel, and three coefficients per channel.
+/// Bytes: a shift and two partial sums per chunk and channel, and three coefficients per channel.
 inline std::size_t workspace(std::int64_t rows, std::int64_t channels) {
   std::int64_t chunks = std::max<std::int64_t>(1, cpu_chunks(rows, channels));
   for (const std::int64_t vector : {1, 4, 8}) chunks = std::max(chunks, cuda_plan(rows, channels, vector).chunks);
-  return static_cast<std::size_t>((2 * chunks + 3) * channels) * sizeof(float);
+  return static_cast<std::size_t>((3 * chunks + 3) * channels) * sizeof(float);
 }
 
 }  // namespace swath::kernels::batch_norm_plan

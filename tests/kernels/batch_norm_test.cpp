@@ -109,6 +109,10 @@ void train(CaseMemory& memory, const Case& c, const Buffers& b, float* running_m
   memory.run([&](auto exec) { batch_norm_training(args, exec); });
 }
 
+/// Scale of a variance and its root, of size 1 here: with one channel the naive loop can be exact by luck, so four roundings
+/// are granted to a sum of squares in any case.
+constexpr double kFewRoundings = 4;
+
 class BatchNormTest : public KernelTest {};
 
 TEST_P(BatchNormTest, TrainingForward) {
@@ -134,7 +138,7 @@ TEST_P(BatchNormTest, TrainingForward) {
       for (auto& v : variance) v = 1 / std::sqrt(v + decltype(+v)(1e-5));
       return variance;
     };
-    expect_close(memory.get(b.invstd, c.channels), invstd(s.variance), invstd(s_naive.variance));
+    expect_close(memory.get(b.invstd, c.channels), invstd(s.variance), invstd(s_naive.variance), kFewRoundings);
     const auto running = [&](auto batch, double factor) {
       for (std::size_t i = 0; i < batch.size(); ++i)
         batch[i] = static_cast<decltype(+batch[i])>(0.9 * static_cast<double>(before[i]) +
@@ -143,7 +147,8 @@ TEST_P(BatchNormTest, TrainingForward) {
     };
     const double unbiased = static_cast<double>(c.rows) / std::max(1.0, static_cast<double>(c.rows - 1));
     expect_close(memory.get(running_mean, c.channels), running(s.mean, 1), running(s_naive.mean, 1), terms);
-    expect_close(memory.get(running_var, c.channels), running(s.variance, unbiased), running(s_naive.variance, unbiased));
+    expect_close(memory.get(running_var, c.channels), running(s.variance, unbiased), running(s_naive.variance, unbiased),
+                 kFewRoundings);
   }
 }
 
