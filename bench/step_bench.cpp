@@ -114,7 +114,9 @@ int run(const Options& options) {
   }
   const double batch = static_cast<double>(options.batch);
   const double rate = batch / median(seconds), best = batch / *std::min_element(seconds.begin(), seconds.end());
-  if (options.memory) fmt::print(stderr, "{}", device->pool()->report());
+  if (options.memory)
+    fmt::print(stderr, "{}{:<12} {:>25.1f}\n", device->pool()->report(), "reserved",
+               static_cast<double>(device->pool()->reserved()) / (1 << 20));
   if (options.json) {
     const swath::Json result = {{"program", "swath"},     {"device", options.device},     {"batch", options.batch},
                                 {"size", options.size},   {"channels", options.channels}, {"dtype", options.dtype},
