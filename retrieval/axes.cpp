@@ -29,7 +29,7 @@ int Ticks::count() const { return static_cast<int>(std::lround((high - low) / st
 std::string Ticks::label(int i) const {
   const double v = std::abs(value(i)) < step * 1e-6 ? 0 : value(i);
   const double largest = std::max(std::abs(low), std::abs(high));
-  if (largest >= 1e6 || step < 1e-4) return fmt::format("{:.3g}", v);
+  if (largest >= 1e7 || step < 1e-4) return fmt::format("{:.3g}", v);
   const int decimals = std::max(0, static_cast<int>(-std::floor(std::log10(step) + 1e-9)));
   return fmt::format("{:.{}f}", v, decimals);
 }

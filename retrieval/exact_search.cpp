@@ -34,14 +34,13 @@ double squared_distance(const float* x, const float* y, std::int64_t dim) {
   return ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
 }
 
-/// Bound of the rounding in FAISS's squared distance of rows whose norms add up to `norms`, centring included.
-double rounding(std::int64_t dim, double norms) {
+}  // namespace
+
+double candidate_rounding(std::int64_t dim, double norms) {
   constexpr double kUnit = FLT_EPSILON / 2;
   const double d = static_cast<double>(dim);
   return (4 * std::sqrt(d) + 16) * kUnit * norms * norms + (d + 16) * FLT_MIN;
 }
-
-}  // namespace
 
 ExactSearch::ExactSearch(Retriever& retriever, EmbeddingView queries, EmbeddingView gallery, std::int64_t k, SelfMatch self)
     : retriever_(retriever), queries_(queries), gallery_(gallery), k_(k), self_(self), groups_(gallery) {
@@ -115,8 +114,9 @@ void ExactSearch::search(std::span<const std::int64_t> queries, std::int64_t wid
   std::vector<char> settled(count);
   kernels::parallel_for(count, [&](std::int64_t i) {
     // Rows that are no candidates are at least this far, squared.
-    const double beyond =
-        width == groups_.size() ? HUGE_VAL : distances_[(i + 1) * width - 1] - rounding(dim, norms_[i] + largest_norm_);
+    const double beyond = width == groups_.size()
+                              ? HUGE_VAL
+                              : distances_[(i + 1) * width - 1] - candidate_rounding(dim, norms_[i] + largest_norm_);
     settled[i] = settle(queries[i], {ids_.data() + i * width, static_cast<std::size_t>(width)}, beyond);
   });
   for (std::int64_t i = 0; i < count; ++i)

@@ -13,6 +13,9 @@ namespace swath {
 /// Whether a query is a row of the gallery that must not find itself.
 enum class SelfMatch { keep, exclude };
 
+/// Bound of the rounding in FAISS's float32 squared distance of rows whose norms add up to `norms` (see Retriever).
+double candidate_rounding(std::int64_t dim, double norms);
+
 class ExactSearch {
  public:
   /// The views must outlive the search; with SelfMatch::exclude both are the same rows.

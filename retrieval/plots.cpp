@@ -29,9 +29,10 @@ struct Extent {
 using Points = std::vector<std::pair<double, double>>;
 
 /// A run of points: a line, or a dot where it is alone.
-void draw_run(Svg& svg, Points& run, std::size_t colour) {
+void draw_run(Svg& svg, Points& run, std::size_t series) {
+  const std::size_t colour = series % kColours;
   if (run.size() == 1) svg.circle(run[0].first, run[0].second, 3.5, fmt::format("s{}", colour));
-  if (run.size() > 1) svg.polyline(run, fmt::format("wide l{}", colour));
+  if (run.size() > 1) svg.polyline(run, fmt::format("wide l{}{}", colour, series < kColours ? "" : " dash"));
   run.clear();
 }
 
@@ -70,9 +71,9 @@ std::string line_chart(const LineChart& chart) {
       if (std::isfinite(s.x[i]) && std::isfinite(s.y[i]))
         run.push_back(axes.at(s.x[i], s.y[i]));
       else
-        draw_run(axes.svg(), run, n % kColours);
+        draw_run(axes.svg(), run, n);
     }
-    draw_run(axes.svg(), run, n % kColours);
+    draw_run(axes.svg(), run, n);
   }
   return axes.svg().str();
 }
@@ -81,7 +82,7 @@ std::string bar_chart(const BarChart& chart) {
   if (chart.names.size() != chart.values.size())
     throw UserError(fmt::format("The bar chart has {} names and {} values; give as many of each.", chart.names.size(),
                                 chart.values.size()));
-  constexpr double kFont = 12, kRow = 22, kTop = 64, kBars = 420, kLongest = 280;
+  constexpr double kFont = 12, kRow = 22, kTop = 64, kBars = 420, kLongest = 360;
   double names = 40, largest = 0;
   for (std::size_t i = 0; i < chart.names.size(); ++i) {
     if (!std::isfinite(chart.values[i]) || chart.values[i] < 0)

@@ -48,7 +48,8 @@ void append_name(std::vector<TextLine>& lines, const std::string& name, const ch
 Cell query_cell(const RetrievedSamples& s, std::int64_t query) {
   Cell cell{s.query_image(query), {}};
   const std::uint64_t* labels = s.query_labels.row(query);
-  cell.lines.push_back({fmt::format("{} labels", label_bits::count(labels, s.query_labels.words())), "soft", true});
+  const std::int64_t count = label_bits::count(labels, s.query_labels.words());
+  cell.lines.push_back({fmt::format("{} label{}", count, count == 1 ? "" : "s"), "soft", true});
   label_bits::for_each(labels, s.query_labels.words(),
                        [&](std::int64_t c) { append_name(cell.lines, s.class_names[c], "ink"); });
   return cell;
@@ -61,7 +62,7 @@ Cell neighbour_cell(const RetrievedSamples& s, std::int64_t query, std::int64_t 
   const std::uint64_t *truth = s.query_labels.row(query), *labels = s.gallery_labels.row(row);
   const std::int64_t words = s.gallery_labels.words();
   const std::int64_t right = label_bits::shared(truth, labels, words), all = label_bits::count(labels, words);
-  cell.lines.push_back({fmt::format("{} of {} correct", right, all), right == all ? "good" : "soft", true});
+  cell.lines.push_back({fmt::format("{} of {} correct", right, all), all > 0 && right == all ? "good" : "soft", true});
   for (const bool shared : {true, false}) {
     label_bits::for_each(labels, words, [&](std::int64_t c) {
       if (s.query_labels.has(query, c) == shared) append_name(cell.lines, s.class_names[c], shared ? "ink" : "bad");

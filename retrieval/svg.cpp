@@ -14,7 +14,7 @@ svg{font-family:system-ui,-apple-system,"Segoe UI","DejaVu Sans",Arial,sans-seri
 .axis{stroke:#5b6470;stroke-width:1;fill:none}.grid{stroke:#e3e6ea;stroke-width:1;fill:none}
 .panel{fill:#f5f6f8}.frame{stroke:#1c2026;stroke-width:2;fill:none}
 .wide{stroke-width:2;fill:none;stroke-linejoin:round;stroke-linecap:round}
-.area{fill-opacity:.28;stroke-width:2;stroke-linejoin:round}.both{fill:#5b6470;fill-opacity:.45;stroke:none}
+.dash{stroke-dasharray:6 4}.area{fill-opacity:.28;stroke-width:2;stroke-linejoin:round}.both{fill:#5b6470;fill-opacity:.45;stroke:none}
 .s0{fill:#1f77b4}.s1{fill:#d1600a}.s2{fill:#2b8a3e}.s3{fill:#c2255c}.s4{fill:#7048c8}.s5{fill:#8a6100}.s6{fill:#0b7f8c}.s7{fill:#6b7280}
 .l0{stroke:#1f77b4}.l1{stroke:#d1600a}.l2{stroke:#2b8a3e}.l3{stroke:#c2255c}.l4{stroke:#7048c8}.l5{stroke:#8a6100}.l6{stroke:#0b7f8c}.l7{stroke:#6b7280}
 @media (prefers-color-scheme:dark){
