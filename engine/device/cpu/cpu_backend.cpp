@@ -9,6 +9,7 @@
 
 #include "engine/core/error.h"
 #include "engine/device/cpu/allocator.h"
+#include "engine/device/cpu/subsample.h"
 #include "kernels/parallel.h"
 
 namespace swath::cpu {
@@ -53,11 +54,17 @@ void CpuBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor
   expect("x", x, geometry.input_shape(), geometry.dtype);
   expect("dy", dy, geometry.output_shape(), geometry.dtype);
   expect("dw", dw, geometry.weight_shape(), DType::f32);
-  if (geometry.n) {
-    convolutions_.backward_weight(geometry, x.raw(), dy.raw(), dw.data<float>(), mode);
-  } else if (mode == GradMode::overwrite) {
-    dw.fill_zero();
+  if (mode == GradMode::skip) return;
+  if (geometry.n == 0) {
+    if (mode == GradMode::overwrite) dw.fill_zero();
+    return;
   }
+  if (!is_subsampling(geometry)) return convolutions_.backward_weight(geometry, x.raw(), dy.raw(), dw.data<float>(), mode);
+  // oneDNN takes up to twice the time over strided pixels for this gradient (not for the other directions): copy them.
+  const ConvGeometry dense = dense_geometry(geometry);
+  const Tensor pixels = Tensor::empty(x.device(), dense.input_shape(), dense.dtype, Tag::workspace);
+  gather_pixels(geometry, x.raw(), pixels.raw());
+  convolutions_.backward_weight(dense, pixels.raw(), dy.raw(), dw.data<float>(), mode);
 }
 
 void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {
