@@ -16,9 +16,8 @@ struct MatchList {
   __device__ int collect(bool match) {
     const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
     const unsigned ballot = __ballot_sync(0xffffffffu, match);
-    __syncthreads();  // the previous list has been read
     if (lane == 0) warp_count[warp] = __popc(ballot);
-    __syncthreads();
+    __syncthreads();  // also: the previous list has been read
     int before = 0, total = 0;
 #pragma unroll
     for (int w = 0; w < kWarps; ++w) {
