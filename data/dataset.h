@@ -13,7 +13,7 @@ namespace swath {
 
 /// How the archive is cut into train, val and test.
 struct SplitOptions {
-  std::string directory;  // holds train.csv, val.csv, test.csv; empty: made by iterative stratification
+  std::string directory{};  // holds train.csv, val.csv, test.csv; empty: made by iterative stratification
   double train = 0.4, val = 0.1, test = 0.5;
   std::uint64_t seed = 0;
   template <class V>
@@ -27,14 +27,14 @@ struct SplitOptions {
 };
 
 struct DataOptions {
-  std::string root;
+  std::string root{};
   std::string format = "auto";
   std::string manifest = "manifest.csv";
-  std::string packed;
+  std::string packed{};
   int classes = 43;
   int image_size = 0;
   double max_unreadable_share = 0.05;
-  SplitOptions split;
+  SplitOptions split{};
   template <class V>
   void fields(V& v) {
     v("root", root, "folder that holds Images/ and labels/ (MLRSNet layout), patch folders (BigEarthNet) or a manifest");
@@ -52,7 +52,7 @@ struct DataOptions {
 struct ImageSpec {
   std::int64_t height = 0, width = 0, channels = 0;
   kernels::DType dtype = kernels::DType::u8;
-  std::vector<std::string> bands;  // one name per channel, in order
+  std::vector<std::string> bands{};  // one name per channel, in order
 
   std::size_t bytes() const { return static_cast<std::size_t>(height * width * channels) * kernels::size_of(dtype); }
   bool operator==(const ImageSpec&) const = default;

@@ -23,7 +23,7 @@ struct Batch {
 struct LoaderOptions {
   int slots = 3;  // ≥ 2: one in use, the others being filled
   /// Memory of the slots (page-locked memory for CUDA); the heap when null.
-  std::shared_ptr<Allocator> allocator;
+  std::shared_ptr<Allocator> allocator{};
 };
 
 /// One consumer thread. The packed split must outlive the loader; a sampler must live until its epoch has finished.

@@ -25,7 +25,7 @@ struct PackOptions {
   int workers = 0;  // 0: one per core
   /// Called from one thread at a time, a few times per second and at the end of a part; may throw to stop (the work done so
   /// far is kept and resumed by the next call).
-  std::function<void(const PackProgress&)> progress;
+  std::function<void(const PackProgress&)> progress{};
   template <class V>
   void fields(V& v) {
     v("workers", workers, "threads that decode; 0: one per core", Range{0, 1024});

@@ -11,7 +11,7 @@
 namespace swath {
 
 struct ScenesOptions {
-  std::string out;
+  std::string out{};
   std::string layout = "mlrsnet";
   std::int64_t images = 1200;
   int size = 0;

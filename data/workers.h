@@ -8,7 +8,7 @@ namespace swath {
 struct WorkersOptions {
   int workers = 0;  // 0: one per core
   /// Called on the calling thread every `interval_ms` and at the end with the number of items done; may throw to stop.
-  std::function<void(std::int64_t done)> tick;
+  std::function<void(std::int64_t done)> tick{};
   int interval_ms = 200;
 };
 
