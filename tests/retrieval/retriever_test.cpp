@@ -1,10 +1,13 @@
 // The retriever against brute force in double: order, ties, equal rows, clusters within rounding (methods.md §8).
 #include "retrieval/retriever.h"
 
+#include <faiss/IndexFlat.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <limits>
 
+#include "retrieval/exact_search.h"
 #include "tests/retrieval/retrieval_data.h"
 
 namespace swath {
@@ -107,6 +110,33 @@ TEST(Retriever, SeveralBlocks) {
   const auto want = reference::neighbours(last, all, 4, false);
   for (int i = 0; i < 3; ++i)
     for (int j = 0; j < 3; ++j) EXPECT_EQ(found.row(4497 + i)[j], want[i][j + 1]);
+}
+
+TEST(Retriever, FaissRoundsWithinTheBound) {
+  for (const int dim : {8, 64, 512, 2048}) {
+    Rows gaussian = test::gaussian_rows(100, dim, 1);
+    Rows positive = gaussian, constant{100, dim, {}};
+    for (float& v : positive.data) v = std::abs(v) + 3;
+    for (int i = 0; i < 100; ++i) constant.data.insert(constant.data.end(), dim, 0.1f + 1e-3f * static_cast<float>(i));
+    for (const Rows& rows : {gaussian, positive, constant}) {
+      faiss::IndexFlatL2 index(dim);
+      index.add(rows.rows, rows.data.data());
+      std::vector<float> squared(100 * 100);
+      std::vector<faiss::Index::idx_t> ids(100 * 100);
+      index.search(100, rows.data.data(), 100, squared.data(), ids.data());
+      const auto matrix = rows.matrix();
+      const std::vector<float> origin(dim);
+      double worst = 0;
+      for (int p = 0; p < 100 * 100; ++p) {
+        const auto &x = matrix[p / 100], &y = matrix[ids[p]];
+        const double exact = std::pow(reference::distance(x, y), 2);
+        const double norms = reference::distance(x, origin) + reference::distance(y, origin);
+        worst = std::max(worst, std::abs(squared[p] - exact) / candidate_rounding(dim, norms));
+      }
+      RecordProperty("worst share of the bound, dimension " + std::to_string(dim), std::to_string(worst));
+      EXPECT_LT(worst, 0.5) << dim;
+    }
+  }
 }
 
 TEST(Retriever, RefusesBadInput) {
