@@ -10,7 +10,7 @@ enum class Activation : std::uint8_t { none, relu };
 
 /// y = act(γ (x − μ) / sqrt(σ² + eps) + β + residual) with the batch's mean and biased variance; updates the running statistics
 /// (running ← (1 − momentum) running + momentum · batch, variance unbiased). Reads x twice and writes y once.
-/// Variances are computed from sums shifted by a value of the data: exact to a few float32 roundings at any mean.
+/// Variances are computed from sums shifted by a mean of a few rows: exact to a few float32 roundings at any mean.
 struct BatchNormTrainingArgs {
   std::int64_t rows = 0;
   std::int64_t channels = 0;

@@ -1,6 +1,10 @@
 // Batch normalisation: statistics, both forward forms and every gradient against tests/reference/batch_norm.h.
 #include "kernels/batch_norm.h"
 
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 #include "tests/kernels/element_case.h"
 #include "tests/reference/batch_norm.h"
 
@@ -283,6 +287,46 @@ TEST_P(BatchNormTest, NoRowsAndConstantChannels) {
 }
 
 SWATH_KERNEL_PLACES(BatchNormTest);
+
+#if defined(_OPENMP)
+TEST(BatchNormThreads, ResultsDoNotDependOnTheirNumber) {
+  const int threads = omp_get_max_threads();
+  const Case c{3000, 20, DType::f32, true, true, true};
+  const Inputs in = inputs_of(c);
+  std::vector<std::vector<float>> first;
+  for (const int count : {1, 2, 3}) {
+    omp_set_num_threads(count);
+    CaseMemory memory(Place::cpu);
+    const Buffers b = upload(memory, c, in);
+    train(memory, c, b, nullptr, nullptr);
+    const std::int64_t n = c.rows * c.channels;
+    float *d_x = memory.make_output<float>(n), *d_gamma = memory.make_output<float>(c.channels);
+    float *d_residual = memory.make_output<float>(n), *d_beta = memory.make_output<float>(c.channels);
+    BatchNormBackwardArgs args{.rows = c.rows,
+                               .channels = c.channels,
+                               .d_y = b.d_y,
+                               .x = b.x,
+                               .y = b.y,
+                               .gamma = b.gamma,
+                               .beta = b.beta,
+                               .saved_mean = b.mean,
+                               .saved_invstd = b.invstd,
+                               .d_x = d_x,
+                               .d_residual = d_residual,
+                               .d_gamma = d_gamma,
+                               .d_beta = d_beta,
+                               .activation = Activation::relu};
+    args.workspace = memory.make_workspace(batch_norm_backward_workspace(args));
+    memory.run([&](auto exec) { batch_norm_backward(args, exec); });
+    std::vector<std::vector<float>> results = {memory.get(b.mean, c.channels),           memory.get(b.invstd, c.channels),
+                                               get_elements(memory, b.y, n, DType::f32), memory.get(d_x, n),
+                                               memory.get(d_gamma, c.channels),          memory.get(d_beta, c.channels)};
+    if (first.empty()) first = results;
+    EXPECT_EQ(results, first) << count << " threads";
+  }
+  omp_set_num_threads(threads);
+}
+#endif
 
 TEST(BatchNormReference, GradientsAreCentralDifferences) {
   for (const bool relu : {false, true}) {
