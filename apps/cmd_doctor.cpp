@@ -1,0 +1,133 @@
+// swath doctor: what this build and this machine offer, what is missing, and the remedy.
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "apps/commands.h"
+#include "apps/progress.h"
+#include "data/geotiff.h"
+#include "engine/device/device.h"
+#include "recipes/version.h"
+#include "retrieval/retriever.h"
+
+namespace swath::app {
+
+namespace {
+
+struct Finding {
+  std::string name, found;
+  bool present = true;
+  std::string remedy;
+};
+
+std::string simd() {
+  std::string list;
+#if defined(__x86_64__)
+  const std::pair<const char*, bool> sets[] = {{"AVX2", __builtin_cpu_supports("avx2") != 0},
+                                               {"FMA", __builtin_cpu_supports("fma") != 0},
+                                               {"AVX-512", __builtin_cpu_supports("avx512f") != 0},
+                                               {"AVX-512 BF16", __builtin_cpu_supports("avx512bf16") != 0}};
+  for (const auto& [name, there] : sets)
+    if (there) list += (list.empty() ? "" : ", ") + std::string(name);
+#endif
+  return list.empty() ? "none that matters" : list;
+}
+
+bool on_path(const char* program) {
+  const char* path = std::getenv("PATH");
+  for (std::string rest = path ? path : ""; !rest.empty();) {
+    const std::size_t colon = rest.find(':');
+    if (access((rest.substr(0, colon) + "/" + program).c_str(), X_OK) == 0) return true;
+    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
+  }
+  return false;
+}
+
+void add_device(const std::string& name, std::vector<Finding>& findings) {
+  try {
+    const std::unique_ptr<Device> device = Device::open(name);
+    const MemoryInfo memory = device->backend().memory_info();
+    findings.push_back({"device " + name,
+                        fmt::format("{}; {} of {} free", fmt::join(device->backend().versions(), ", "),
+                                    bytes(static_cast<double>(memory.free)), bytes(static_cast<double>(memory.total))),
+                        true, ""});
+  } catch (const Error& problem) {
+    findings.push_back({"device " + name, problem.what(), false, ""});
+  }
+}
+
+void add_cuda(std::vector<Finding>& findings) {
+#if SWATH_WITH_CUDA
+  const int count = cuda_device_count();
+  for (int i = 0; i < count; ++i) add_device(fmt::format("cuda:{}", i), findings);
+  if (count == 0)
+    findings.push_back({"CUDA", "built in, but no device or driver", false, "install the NVIDIA driver, or use --device cpu"});
+#else
+  findings.push_back({"CUDA", "not in this build", false, "configure with --preset cuda (needs the CUDA Toolkit and cuDNN)"});
+#endif
+}
+
+void add_retrieval(std::vector<Finding>& findings) {
+  try {
+    findings.push_back({"retrieval", make_retriever({})->name(), true, ""});
+  } catch (const Error& problem) {
+    findings.push_back({"retrieval", problem.what(), false, ""});
+  }
+}
+
+std::vector<Finding> examine() {
+  std::vector<Finding> findings;
+  findings.push_back({"swath", fmt::format("{}, {}, {}", kVersion, SWATH_BUILD_TYPE, SWATH_COMPILER), true, ""});
+  const bool optimised = std::string(SWATH_BUILD_TYPE) == "Release" || std::string(SWATH_BUILD_TYPE) == "RelWithDebInfo";
+  if (!optimised) findings.push_back({"optimisation", "off", false, "configure with --preset cpu or cuda to train"});
+  findings.push_back({"processor", fmt::format("{} threads, {}", std::thread::hardware_concurrency(), simd()), true, ""});
+#ifdef _OPENMP
+  findings.push_back({"OpenMP", fmt::format("{} threads", omp_get_max_threads()), true, ""});
+#else
+  const bool parallel = SWATH_OPENMP_ON != 0;
+  findings.push_back({"OpenMP", parallel ? "on" : "off", parallel, parallel ? "" : "configure with SWATH_OPENMP=ON"});
+#endif
+  add_device("cpu", findings);
+  add_cuda(findings);
+  add_retrieval(findings);
+  const bool geotiff = geotiff_supported();
+  findings.push_back({"GeoTIFF", geotiff ? "GDAL" : "not in this build", geotiff,
+                      geotiff ? "" : "install libgdal-dev and configure again; packed data need no GDAL"});
+  const bool converter = on_path("rsvg-convert");
+  findings.push_back({"pictures", converter ? "SVG, and PNG through rsvg-convert" : "SVG only", converter,
+                      converter ? "" : "install librsvg2-bin for PNG"});
+  struct statvfs disk {};
+  if (statvfs(".", &disk) == 0)
+    findings.push_back(
+        {"disk here", bytes(static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize)) + " free", true, ""});
+  return findings;
+}
+
+struct DoctorArgs {};
+
+void run_doctor(const DoctorArgs&, Output& output) {
+  Json list = Json::array();
+  for (const Finding& f : examine()) {
+    list.push_back({{"name", f.name}, {"found", f.found}, {"present", f.present}, {"remedy", f.remedy}});
+    output.text(fmt::format("{} {:<14}{}\n", f.present ? "+" : "-", f.name, f.found));
+    if (!f.remedy.empty()) output.text(fmt::format("  {:<14}remedy: {}\n", "", f.remedy));
+  }
+  output.json()["findings"] = list;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Request& request) {
+  CLI::App* command = add_command(app, request, "doctor", "Say what this build and this machine offer, and what is missing",
+                                  "  swath doctor\n"
+                                  "  swath doctor --json\n");
+  set_action(command, request, std::make_shared<DoctorArgs>(), run_doctor);
+}
+
+}  // namespace swath::app

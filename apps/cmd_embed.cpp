@@ -1,0 +1,50 @@
+// swath embed: embeddings of a split as .npy files, with the images' names.
+#include "apps/trained_model.h"
+#include "data/file.h"
+#include "engine/io/npy.h"
+
+namespace swath::app {
+
+namespace {
+
+struct EmbedArgs {
+  ModelArgs model;
+  std::string out;
+};
+
+std::string lines_of(const std::vector<std::string>& names) { return fmt::format("{}\n", fmt::join(names, "\n")); }
+
+void run_embed(const EmbedArgs& args, Output& output) {
+  if (args.out.empty()) throw UserError("swath embed needs --out DIR, the folder to write");
+  const std::unique_ptr<TrainedModel> model = open_model(args.model);
+  const PackedSplit& split = model->split();
+  const std::vector<float> embeddings = embeddings_of(*model);
+  const std::int64_t rows = split.rows(), width = model->recipe->embedding_width(), classes = split.labels().classes();
+  std::vector<std::uint8_t> hot(static_cast<std::size_t>(rows * classes));
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t c = 0; c < classes; ++c)
+      hot[static_cast<std::size_t>(i * classes + c)] = split.labels().has(i, c) ? 1 : 0;
+  make_folder(args.out);
+  write_npy(args.out + "/embeddings.npy", {rows, width}, embeddings.data());
+  write_npy(args.out + "/labels.npy", {rows, classes}, hot.data());
+  write_file(args.out + "/ids.txt", lines_of(split.ids()));
+  write_file(args.out + "/classes.txt", lines_of(split.class_names()));
+  output.json() = {{"out", args.out}, {"weights", model->weights}, {"part", name_of(model->part)}, {"images", rows},
+                   {"width", width},  {"classes", classes}};
+  output.text(fmt::format("{}: embeddings.npy ({} x {}), labels.npy ({} x {}), ids.txt, classes.txt\n", args.out, rows, width,
+                          rows, classes));
+}
+
+}  // namespace
+
+void add_embed(CLI::App& app, Request& request) {
+  CLI::App* command = add_command(app, request, "embed", "Write embeddings, labels and names of a split as .npy and text",
+                                  "  swath embed --run runs/demo --part test --out embeddings\n"
+                                  "  swath eval --embeddings embeddings/embeddings.npy --labels embeddings/labels.npy\n");
+  auto args = std::make_shared<EmbedArgs>();
+  add_model_args(command, args->model);
+  command->add_option("--out", args->out, "Folder for embeddings.npy, labels.npy, ids.txt and classes.txt")->type_name("DIR");
+  set_action(command, request, args, run_embed);
+}
+
+}  // namespace swath::app

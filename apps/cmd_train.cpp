@@ -1,0 +1,172 @@
+// swath train: trains a recipe, or continues a run.
+#include <filesystem>
+#include <optional>
+
+#include "apps/commands.h"
+#include "apps/packing.h"
+#include "apps/progress.h"
+#include "apps/signals.h"
+#include "recipes/trainer.h"
+
+namespace swath::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct TrainArgs {
+  ConfigArgs config;
+  std::string resume;
+  bool memory = false;
+};
+
+/// Keys that a continued run may change; everything else would make it another run.
+bool may_change(const std::string& key) {
+  for (const char* free : {"epochs", "device", "data.root", "data.packed", "pack.", "validation.", "run."})
+    if (key.rfind(free, 0) == 0) return true;
+  return false;
+}
+
+void require_same_run(const Json& now, const Json& before, const std::string& folder, const std::string& path = "") {
+  for (const auto& [key, value] : now.items()) {
+    const std::string full = path.empty() ? key : path + "." + key;
+    const auto old = before.find(key);
+    if (value.is_object() && old != before.end() && old->is_object())
+      require_same_run(value, *old, folder, full);
+    else if (!may_change(full) && (old == before.end() || *old != value))
+      throw UserError(fmt::format("the run {} was started with {} = {}, not {}; start a new run, or drop that change", folder,
+                                  full, old == before.end() ? "nothing" : old->dump(), value.dump()));
+  }
+}
+
+/// The run of that name, else the run in run.directory that wrote last; empty when there is none.
+std::string find_run(const TrainOptions& options) {
+  const fs::path directory = options.run.directory;
+  if (!options.run.name.empty())
+    return RunDir::exists(directory / options.run.name) ? (directory / options.run.name).string() : "";
+  std::string newest;
+  fs::file_time_type newest_time{};
+  std::error_code problem;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, problem)) {
+    if (!RunDir::exists(entry.path()) || entry.path().filename().string().rfind(options.recipe + "-", 0) != 0) continue;
+    const fs::path checkpoints = entry.path() / "checkpoints";
+    const fs::file_time_type time = fs::last_write_time(fs::exists(checkpoints) ? checkpoints : entry.path(), problem);
+    if (newest.empty() || time > newest_time) newest = entry.path().string(), newest_time = time;
+  }
+  return newest;
+}
+
+/// What to do, before anything is opened: options, and the folder of a run to continue (empty: a new run).
+struct Plan {
+  TrainOptions options;
+  std::string folder;
+};
+
+Plan plan_continued(const std::string& folder, const TrainArgs& args) {
+  if (!RunDir::exists(folder)) throw DataError(fmt::format("{} is no run folder: it holds no config.json", folder));
+  const Json before = load_config((fs::path(folder) / "config.json").string());
+  Json now = before;
+  if (!args.config.file.empty()) now.merge_patch(load_config(args.config.file));
+  apply_assignments(now, args.config);
+  const TrainOptions options = options_of(now);
+  require_same_run(config_to_json(options), config_to_json(options_of(before)), folder);
+  return {options, folder};
+}
+
+Plan plan_run(const TrainArgs& args) {
+  if (!args.resume.empty() && args.resume != "auto") {
+    const fs::path folder = fs::path(args.resume).lexically_normal();
+    return plan_continued((folder.has_filename() ? folder : folder.parent_path()).string(), args);
+  }
+  const TrainOptions options = options_of(config_of(args.config));
+  const std::string found = args.resume == "auto" ? find_run(options) : "";
+  return found.empty() ? Plan{options, ""} : plan_continued(found, args);
+}
+
+RunDir open_run(const Plan& plan) {
+  if (plan.folder.empty()) return RunDir::create(plan.options);
+  RunDir run = RunDir::open(plan.folder);
+  run.checkpoints().set_keep(plan.options.run.keep);
+  run.write_config(plan.options);
+  return run;
+}
+
+std::string line_of(const TrainProgress& p) {
+  return fmt::format("epoch {}/{}  batch {}/{}  loss {:.4f}  {:.1f} img/s  {:.0f} % waiting for data  {}  ETA {}", p.epoch + 1,
+                     p.epochs, p.batch, p.batches, p.loss, p.images_per_second, 100 * p.waiting_share,
+                     bytes(static_cast<double>(p.memory_bytes)), duration(p.eta_seconds));
+}
+
+std::string line_of(const ValidationReport& v) {
+  std::string line = v.epoch == 0 ? fmt::format("untrained, {}:", v.part) : fmt::format("after epoch {}, {}:", v.epoch, v.part);
+  for (const char* metric : {"recall", "map"}) {
+    for (const auto& [name, values] : v.table.rows) {
+      if (name != metric) continue;
+      for (std::size_t i = 0; i < values.size(); ++i) line += fmt::format("  {}@{} {:.4f}", name, v.table.ks[i], values[i]);
+    }
+  }
+  return line + (v.best ? "  (best)" : "");
+}
+
+Json json_of(const std::optional<ValidationReport>& v) {
+  if (!v) return nullptr;
+  return {{"epoch", v->epoch}, {"step", v->step}, {"part", v->part}, {"metrics", v->table.to_json()}};
+}
+
+void write_result(const TrainResult& result, const RunDir& run, const Device& device, Output& output) {
+  output.json() = {{"run", run.path().string()},
+                   {"steps", result.steps},
+                   {"seconds", result.seconds},
+                   {"untrained", json_of(result.untrained)},
+                   {"best", json_of(result.best)},
+                   {"last", json_of(result.last)},
+                   {"best_checkpoint", result.best_checkpoint},
+                   {"last_checkpoint", result.last_checkpoint},
+                   {"peak_memory_bytes", device.pool()->use().peak}};
+  output.text(fmt::format("{}: {} steps in {}\n", run.path().string(), result.steps, duration(result.seconds)));
+  for (const auto& [name, report] : {std::pair{"untrained", &result.untrained}, std::pair{"best", &result.best}}) {
+    if (*report) output.text(fmt::format("  {:<10}{}\n", name, line_of(**report)));
+  }
+}
+
+void run_train(const TrainArgs& args, Output& output) {
+  install_stop_signals();
+  // Device and data come before the run folder, so that a mistake leaves no empty run behind.
+  const Plan plan = plan_run(args);
+  const TrainOptions& options = plan.options;
+  const std::unique_ptr<Device> device = Device::open(options.device);
+  const PackedSet data = open_packed_set(options);
+  RunDir run = open_run(plan);
+  run.write_versions(*device);
+  Progress progress;
+  Trainer trainer(*device, options, data, run);
+  progress.line(fmt::format("{}: {} on {}, {:.1f} M parameters, {} training images, {} classes", run.path().string(),
+                            options.recipe, device->name(), static_cast<double>(trainer.parameter_count()) / 1e6,
+                            data.train.rows(), data.train.class_names().size()));
+  TrainHooks hooks;
+  hooks.stop = &stop_requested();
+  hooks.progress = [&](const TrainProgress& p) { progress.update(line_of(p)); };
+  hooks.validated = [&](const ValidationReport& v) { progress.line(line_of(v)); };
+  const TrainResult result = trainer.run(hooks);
+  if (args.memory) progress.line(device->pool()->report());
+  write_result(result, run, *device, output);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Request& request) {
+  CLI::App* command =
+      add_command(app, request, "train", "Train, or continue a run; packs the archive first where that is not done yet",
+                  "  swath train --config configs/demo.json\n"
+                  "  swath train --config configs/mlrsnet.json --root MLRSNet --device cuda:0\n"
+                  "  swath train --config configs/demo.json --resume auto      starts, or goes on where the last run stopped\n"
+                  "  swath train --resume runs/demo --set epochs=40            trains a finished run further\n");
+  auto args = std::make_shared<TrainArgs>();
+  add_config_args(command, args->config, Shorthands::both);
+  command->add_option("--resume", args->resume, "auto: the latest run of this configuration, or a new one; or a run folder")
+      ->type_name("auto|DIR");
+  command->add_flag("--memory", args->memory, "Print the device memory by purpose at the end");
+  set_action(command, request, args, run_train);
+}
+
+}  // namespace swath::app

@@ -1,0 +1,63 @@
+#include "apps/commands.h"
+
+#include <cstdio>
+#include <iterator>
+
+namespace swath::app {
+
+void Output::text(std::string_view piece) const {
+  if (!as_json_) std::fwrite(piece.data(), 1, piece.size(), stdout);
+}
+
+void Output::finish() const {
+  if (as_json_) {
+    const std::string whole = json_.dump(2) + "\n";
+    std::fwrite(whole.data(), 1, whole.size(), stdout);
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw DataError("cannot write the results to the standard output");
+}
+
+CLI::App* add_command(CLI::App& app, Request& request, const std::string& name, const std::string& description,
+                      const std::string& examples) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->footer("Examples:\n" + examples);
+  command->add_flag("--json", request.json, "Print one JSON object on stdout instead of text");
+  command->allow_extras();  // refused by the program itself, with the nearest name
+  return command;
+}
+
+void add_config_args(CLI::App* command, ConfigArgs& args, Shorthands shorthands) {
+  command->add_option("--config", args.file, "Configuration: JSON, comments allowed")->type_name("FILE");
+  command->add_option("--set", args.assignments, "Sets one configuration key; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  if (shorthands != Shorthands::data)
+    command->add_option("--device", args.device, "cpu, cuda or cuda:N (short for --set device=…)")->type_name("NAME");
+  if (shorthands != Shorthands::device) {
+    command->add_option("--root", args.root, "Folder of the archive (short for --set data.root=…)")->type_name("DIR");
+    command->add_option("--packed", args.packed, "Folder of the packed splits (short for --set data.packed=…)")
+        ->type_name("DIR");
+  }
+}
+
+void apply_assignments(Json& json, const ConfigArgs& args) {
+  for (const std::string& assignment : args.assignments) set_config(json, assignment);
+  if (!args.device.empty()) json["device"] = args.device;
+  if (!args.root.empty()) json["data"]["root"] = args.root;
+  if (!args.packed.empty()) json["data"]["packed"] = args.packed;
+}
+
+Json config_of(const ConfigArgs& args) {
+  Json json = args.file.empty() ? Json::object() : load_config(args.file);
+  if (!json.is_object()) throw UserError(fmt::format("{} must hold one JSON object {{ … }}", args.file));
+  apply_assignments(json, args);
+  return json;
+}
+
+TrainOptions options_of(const Json& json) {
+  TrainOptions options;
+  config_from_json(options, json);
+  return options;
+}
+
+}  // namespace swath::app

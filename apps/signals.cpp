@@ -1,0 +1,33 @@
+#include "apps/signals.h"
+
+#include <csignal>
+
+#include "engine/core/error.h"
+
+namespace swath::app {
+
+namespace {
+
+std::atomic<bool> stop{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+extern "C" void on_stop_signal(int) { stop.store(true, std::memory_order_relaxed); }
+
+}  // namespace
+
+void install_stop_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_stop_signal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND) | SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) sigaction(signal, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+const std::atomic<bool>& stop_requested() { return stop; }
+
+void throw_if_stopped(const char* message) {
+  if (stop.load(std::memory_order_relaxed)) throw Preempted(message);
+}
+
+}  // namespace swath::app
