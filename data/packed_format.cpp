@@ -111,8 +111,6 @@ PackedInfo from_json(const Json& json) {
 
 }  // namespace
 
-std::uint64_t checksum(const void* bytes, std::size_t count) { return XXH3_64bits(bytes, count); }
-
 std::int64_t block_rows_of(const ImageSpec& image) {
   return std::max<std::int64_t>(1, kBlockBytes / static_cast<std::int64_t>(image.bytes()));
 }

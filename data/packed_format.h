@@ -5,14 +5,13 @@
 #include <string>
 
 #include "data/packed.h"
+#include "engine/io/file.h"
 
 namespace swath {
 
 /// The npy 1.0 header of rows × height × width × channels, as NumPy writes it; a multiple of 64 bytes.
 std::string packed_header(const ImageSpec& image, std::int64_t rows);
 
-/// XXH3-64.
-std::uint64_t checksum(const void* bytes, std::size_t count);
 /// Rows per checksum: about 16 MiB.
 std::int64_t block_rows_of(const ImageSpec& image);
 
