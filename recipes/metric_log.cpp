@@ -1,0 +1,99 @@
+#include "recipes/metric_log.h"
+
+#include <set>
+
+#include "engine/core/config.h"
+
+namespace swath {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kJsonl = "metrics.jsonl";
+
+Json to_json(const MetricRecord& record) {
+  Json json{{"group", record.group}, {"step", record.step}, {"epoch", record.epoch}};
+  for (const auto& [name, value] : record.values) json[name] = value;
+  return json;
+}
+
+MetricRecord from_json(const Json& json) {
+  MetricRecord record{json.at("group"), json.at("step"), json.at("epoch"), {}};
+  for (const auto& [name, value] : json.items()) {
+    if (name != "group" && name != "step" && name != "epoch")
+      record.values.emplace_back(name, value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN());
+  }
+  return record;
+}
+
+std::string csv_header(const MetricRecord& record) {
+  std::string line = "step,epoch";
+  for (const auto& [name, value] : record.values) line += "," + name;
+  return line;
+}
+
+}  // namespace
+
+MetricLog::MetricLog(fs::path folder) : folder_(std::move(folder)) {}
+
+std::string MetricLog::csv_line(const MetricRecord& record) const {
+  std::string line = fmt::format("{},{}", record.step, record.epoch);
+  for (const auto& [name, value] : record.values) line += fmt::format(",{}", value);
+  return line;
+}
+
+void MetricLog::append(const fs::path& file, const std::string& line) {
+  std::ofstream out(file, std::ios::app);
+  out << line << '\n' << std::flush;
+  if (!out) throw DataError(fmt::format("cannot write {}; free some space on its disk and resume", file.string()));
+}
+
+void MetricLog::write(const MetricRecord& record) {
+  append(folder_ / kJsonl, to_json(record).dump());
+  const fs::path csv = folder_ / (record.group + ".csv");
+  if (!fs::exists(csv)) append(csv, csv_header(record));
+  append(csv, csv_line(record));
+}
+
+std::vector<MetricRecord> MetricLog::read() const {
+  std::vector<MetricRecord> records;
+  std::ifstream in(folder_ / kJsonl);
+  for (std::string line; std::getline(in, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_object() && json.contains("group") && json.contains("step") && json.contains("epoch"))
+      records.push_back(from_json(json));
+  }
+  return records;
+}
+
+void MetricLog::truncate(std::uint64_t step) {
+  std::vector<MetricRecord> kept = read();
+  std::set<std::string> groups;
+  for (const MetricRecord& record : kept) groups.insert(record.group);
+  std::erase_if(kept, [step](const MetricRecord& record) { return record.step > step; });
+
+  // Written beside the old files and renamed over them: a stop in between loses nothing.
+  std::map<std::string, std::string> texts{{kJsonl, ""}};
+  for (const std::string& group : groups) texts[group + ".csv"] = "";
+  for (const MetricRecord& record : kept) {
+    texts[kJsonl] += to_json(record).dump() + "\n";
+    std::string& csv = texts[record.group + ".csv"];
+    if (csv.empty()) csv = csv_header(record) + "\n";
+    csv += csv_line(record) + "\n";
+  }
+  for (const auto& [name, text] : texts) {
+    const fs::path file = folder_ / name, temporary = folder_ / (name + ".new");
+    if (text.empty()) {
+      fs::remove(file);
+      continue;
+    }
+    std::ofstream out(temporary, std::ios::trunc);
+    out << text << std::flush;
+    if (!out) throw DataError(fmt::format("cannot write {}; free some space on its disk and resume", temporary.string()));
+    out.close();
+    fs::rename(temporary, file);
+  }
+}
+
+}  // namespace swath

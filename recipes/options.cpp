@@ -1,0 +1,16 @@
+#include "recipes/options.h"
+
+#include <algorithm>
+
+namespace swath {
+
+std::int64_t crop_side(std::int64_t crop, const ImageSpec& image) {
+  const std::int64_t side = std::min(image.height, image.width);
+  if (crop == 0) return side == 120 ? 100 : std::max<std::int64_t>(1, side * 7 / 8);
+  if (crop > side)
+    throw UserError(fmt::format("crop {} is larger than the images, which are {}×{}; choose at most {}", crop, image.height,
+                                image.width, side));
+  return crop;
+}
+
+}  // namespace swath

@@ -1,0 +1,101 @@
+// The whole configuration of a training run. Every key of the JSON configuration is a field here or in the component's
+// own Options struct; defaults are those of methods.md.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "data/pack.h"
+#include "data/sampler.h"
+#include "engine/core/config.h"
+#include "engine/optim/optimizer.h"
+#include "engine/optim/schedule.h"
+#include "losses/margin.h"
+#include "losses/miner.h"
+#include "models/embedder.h"
+#include "retrieval/evaluator.h"
+
+namespace swath {
+
+struct RunOptions {
+  std::string directory = "runs";
+  std::string name;
+  std::int64_t keep = 2;
+  std::int64_t log_every = 10;
+  std::int64_t checkpoint_every = 1;
+
+  template <class V>
+  void fields(V& v) {
+    v("directory", directory, "folder that holds the run folders");
+    v("name", name, "name of the run folder; empty: recipe, date and time");
+    v("keep", keep, "checkpoints kept besides the best one", Range{1, 1000});
+    v("log_every", log_every, "steps between two lines of the training log", Range{1, 1e6});
+    v("checkpoint_every", checkpoint_every, "epochs between two checkpoints", Range{1, 1e6});
+  }
+};
+
+struct ValidationOptions {
+  std::int64_t every = 10;
+  std::string part = "val";
+  std::int64_t batch_size = 64;
+  bool untrained = true;
+  EvaluateOptions retrieval;
+
+  template <class V>
+  void fields(V& v) {
+    v("every", every, "epochs between two validations; the last epoch is always validated", Range{1, 1e6});
+    v("part", part, "split that chooses the best checkpoint", OneOf{{"val", "test", "train"}});
+    v("batch_size", batch_size, "images embedded at a time", Range{1, 65536});
+    v("untrained", untrained, "validate before the first step as well");
+    v("retrieval", retrieval, "how embeddings are scored");
+  }
+};
+
+struct TrainOptions {
+  std::string recipe = "baseline";
+  std::string device = "cpu";
+  std::string precision = "fp32";
+  std::uint64_t seed = 0;
+  std::int64_t epochs = 120;
+  std::int64_t crop = 0;
+  DataOptions data;
+  PackOptions pack;
+  SamplerOptions sampler;
+  ModelOptions model;
+  MinerOptions miner;
+  MarginOptions margin;
+  OptimizerOptions optimizer;
+  ScheduleOptions schedule;
+  ValidationOptions validation;
+  RunOptions run;
+
+  static std::vector<std::string> recipe_names();
+
+  template <class V>
+  void fields(V& v) {
+    v("recipe", recipe, "training method (methods.md §7)", OneOf{recipe_names()});
+    v("device", device, "cpu, cuda or cuda:N");
+    v("precision", precision, "type of the trunk's activations; parameters, heads and losses are always fp32",
+      OneOf{{"fp32", "bf16"}});
+    v("seed", seed, "fixes initial weights, sampling, augmentation, mining and dropout");
+    v("epochs", epochs, "passes over the training split", Range{1, 1e6});
+    v("crop", crop, "side of the training and evaluation crop; 0: 224 of 256 pixels, 100 of 120, in proportion otherwise",
+      Range{0, 4096});
+    v("data", data, "images, labels and splits");
+    v("pack", pack, "packing, where the packed splits are not there yet");
+    v("sampler", sampler, "which images make a batch");
+    v("model", model, "network");
+    v("miner", miner, "choice of triplets");
+    v("margin", margin, "margin loss");
+    v("optimizer", optimizer, "optimiser and learning rates");
+    v("schedule", schedule, "learning rates over the epochs");
+    v("validation", validation, "evaluation during training");
+    v("run", run, "run folder, log and checkpoints");
+  }
+};
+
+/// Side of the crop: options.crop, or the default for images of this size. Throws UserError when it exceeds the image.
+std::int64_t crop_side(std::int64_t crop, const ImageSpec& image);
+
+}  // namespace swath

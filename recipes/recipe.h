@@ -1,0 +1,60 @@
+// A recipe is a training method: its network, its batches, its objective and the state it keeps (methods.md §7).
+#pragma once
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/packed.h"
+#include "data/sampler.h"
+#include "engine/autograd/nn_ops.h"
+#include "engine/io/checkpoint.h"
+#include "recipes/options.h"
+
+namespace swath {
+
+/// What a recipe is built from. The parameter block is not allocated yet.
+struct RecipeContext {
+  Device& device;
+  ParameterBlock& block;
+  const TrainOptions& options;
+  const PackedSplit& train;
+};
+
+/// A batch on the device.
+struct DeviceBatch {
+  Tensor images;  // N×crop×crop×C, standardised, f32 or bf16
+  Tensor labels;  // u64 {N, words}
+  RandomKey random;
+};
+
+/// The scalar to minimise, and scalars (f32 {1} on the device) to log beside it.
+struct Objective {
+  Var loss;
+  std::vector<std::pair<std::string, Tensor>> statistics;
+};
+
+class Recipe {
+ public:
+  virtual ~Recipe() = default;
+
+  /// The sampler of the training split, fixed for the life of the recipe.
+  virtual Sampler& sampler() = 0;
+  /// Before the first batch of an epoch.
+  virtual void begin_epoch(std::int64_t /*epoch*/) {}
+  virtual Objective objective(Tape& tape, const DeviceBatch& batch) = 0;
+  /// Names of the scalars of Objective::statistics, the same at every step.
+  virtual std::vector<std::string> statistic_names() const = 0;
+  /// After the optimiser's step.
+  virtual void after_step() {}
+  /// N×D embeddings (f32) for evaluation; the tape is in its evaluation phase.
+  virtual Tensor embed(Tape& tape, const Tensor& images) = 0;
+  virtual std::int64_t embedding_width() const = 0;
+  /// State beyond the parameter block (bank, queue, clusters …).
+  virtual void visit_state(StateVisitor& /*visitor*/) {}
+};
+
+/// Throws UserError for an unknown name, listing those that exist.
+std::unique_ptr<Recipe> make_recipe(const RecipeContext& context);
+
+}  // namespace swath

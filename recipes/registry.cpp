@@ -1,0 +1,38 @@
+// The names by which configurations choose a recipe.
+#include <functional>
+
+#include "recipes/baseline.h"
+
+namespace swath {
+
+namespace {
+
+struct RecipeEntry {
+  const char* name;
+  std::function<std::unique_ptr<Recipe>(const RecipeContext&)> make;
+};
+
+const std::vector<RecipeEntry>& recipes() {
+  static const std::vector<RecipeEntry> entries{
+      {"baseline", [](const RecipeContext& context) { return std::make_unique<Baseline>(context); }},
+  };
+  return entries;
+}
+
+}  // namespace
+
+std::vector<std::string> TrainOptions::recipe_names() {
+  std::vector<std::string> names;
+  for (const RecipeEntry& entry : recipes()) names.emplace_back(entry.name);
+  return names;
+}
+
+std::unique_ptr<Recipe> make_recipe(const RecipeContext& context) {
+  for (const RecipeEntry& entry : recipes()) {
+    if (context.options.recipe == entry.name) return entry.make(context);
+  }
+  throw UserError(fmt::format("unknown recipe \"{}\"; there are: {}", context.options.recipe,
+                              fmt::join(TrainOptions::recipe_names(), ", ")));
+}
+
+}  // namespace swath

@@ -1,0 +1,109 @@
+#include "recipes/step.h"
+
+#include <cmath>
+
+#include "kernels/augment.h"
+#include "kernels/statistics.h"
+
+namespace swath {
+
+DType activation_type(const std::string& precision) { return precision == "bf16" ? DType::bf16 : DType::f32; }
+
+Tensor standardise(Device& device, const ImageSpec& image, const void* pixels, std::int64_t n, std::int64_t crop, DType type,
+                   View view, RandomKey random) {
+  // CPU kernels read the loader's slot in place; a CUDA device gets a copy.
+  Tensor source;
+  if (device.is_cuda()) {
+    source = Tensor::empty(device, {n, image.height, image.width, image.channels}, image.dtype, Tag::input);
+    source.copy_from_host(pixels);
+    pixels = source.raw();
+  }
+  const Tensor out = Tensor::empty(device, {n, crop, crop, image.channels}, type);
+  const kernels::AugmentArgs args{
+      .rows = n,
+      .height = image.height,
+      .width = image.width,
+      .channels = image.channels,
+      .crop_height = crop,
+      .crop_width = crop,
+      .out_channels = image.channels,
+      .source_type = image.dtype,
+      .out_type = type,
+      .images = pixels,
+      .seed = random.seed,
+      .step = random.step,
+      .mode = view == View::train ? kernels::AugmentMode::train : kernels::AugmentMode::evaluate,
+      .out = out.raw(),
+  };
+  device.run([&](auto exec) { kernels::augment(args, exec); });
+  return out;
+}
+
+TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Optimizer& optimizer, StepScalars& scalars,
+                     const TrainOptions& options, const PackedSplit& split)
+    : device_(device),
+      recipe_(recipe),
+      block_(block),
+      optimizer_(optimizer),
+      scalars_(scalars),
+      options_(options),
+      split_(split),
+      crop_(crop_side(options.crop, split.image())) {
+  names_ = {"loss"};
+  for (const std::string& name : recipe.statistic_names()) names_.push_back(name);
+  SWATH_CHECK(static_cast<std::int64_t>(names_.size()) <= kernels::kStatisticsWidth);
+  ring_ = Tensor::zeros(device, {options.run.log_every, kernels::kStatisticsWidth}, DType::f32, Tag::other);
+  ring_step_ = Tensor::zeros(device, {options.run.log_every}, DType::u64, Tag::other);
+}
+
+void TrainStep::run(const Batch& batch) {
+  SWATH_CHECK(static_cast<std::int64_t>(pending_.size()) < ring_.size(0), "the statistics were not drained");
+  scalars_.upload();
+  const RandomKey random{options_.seed, scalars_.step_pointer()};
+  DeviceBatch on_device;
+  on_device.images = standardise(device_, split_.image(), batch.pixels, batch.n, crop_, activation_type(options_.precision),
+                                 View::train, random);
+  on_device.labels = Tensor::from_host(device_, {batch.n, split_.labels().words()}, batch.labels, Tag::input);
+  on_device.random = random;
+
+  Tape tape(device_, Phase::train);
+  block_.begin_step();
+  const Objective objective = recipe_.objective(tape, on_device);
+  on_device.images = {};
+  tape.backward(objective.loss);
+  block_.end_backward();
+  optimizer_.step(scalars_);
+  recipe_.after_step();
+
+  kernels::PushStatisticsArgs push{.step = scalars_.step_pointer(),
+                                   .ring = ring_.data<float>(),
+                                   .ring_step = ring_step_.data<std::uint64_t>(),
+                                   .capacity = ring_.size(0)};
+  push.values[0] = objective.loss.value().data<float>();
+  SWATH_CHECK(objective.statistics.size() + 1 == names_.size());
+  for (std::size_t i = 0; i < objective.statistics.size(); ++i)
+    push.values[i + 1] = objective.statistics[i].second.data<float>();
+  device_.run([&](auto exec) { kernels::push_statistics(push, exec); });
+  pending_.push_back(scalars_.step());
+}
+
+std::vector<StepStatistics> TrainStep::drain() {
+  std::vector<StepStatistics> drained;
+  if (pending_.empty()) return drained;
+  const std::vector<float> values = ring_.to_host<float>();
+  const auto capacity = static_cast<std::uint64_t>(ring_.size(0));
+  for (const std::uint64_t step : pending_) {
+    const float* row = values.data() + (step % capacity) * kernels::kStatisticsWidth;
+    drained.push_back({step, std::vector<float>(row, row + names_.size())});
+  }
+  pending_.clear();
+  for (const StepStatistics& statistics : drained) {
+    if (!std::isfinite(statistics.values[0]))
+      throw NanError(
+          fmt::format("the loss is {} at step {}; lower optimizer.*.lr, or find the operation with SWATH_CHECK_NAN=1",
+                      statistics.values[0], statistics.step));
+  }
+  return drained;
+}
+
+}  // namespace swath

@@ -1,0 +1,239 @@
+#include "recipes/trainer.h"
+
+#include <chrono>
+
+#include "data/loader.h"
+#include "engine/core/log.h"
+#include "engine/optim/schedule.h"
+#include "models/pretrained.h"
+#include "recipes/embed.h"
+
+namespace swath {
+
+namespace {
+
+double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+}  // namespace
+
+struct Trainer::Impl {
+  Device& device;
+  const TrainOptions& options;
+  const PackedSet& data;
+  RunDir& run_dir;
+  ParameterBlock block;
+  std::unique_ptr<Recipe> recipe;
+  std::unique_ptr<Optimizer> optimizer;
+  StepScalars scalars;
+  std::unique_ptr<TrainStep> step;
+  Loader loader;
+
+  // Where the run stands; all of it is in a checkpoint.
+  std::uint64_t steps_done = 0;
+  std::int64_t epoch = 0;
+  std::int64_t batch = 0;
+  double best_recall = -1;
+  std::int64_t best_epoch = -1;
+
+  TrainHooks hooks;
+  TrainResult result;
+  double started = 0, reported = 0, waited = 0;
+  std::int64_t images_since_report = 0;
+  std::uint64_t first_step = 0;
+  double last_loss = 0;
+
+  Impl(Device& on, const TrainOptions& with, const PackedSet& from, RunDir& into)
+      : device(on), options(with), data(from), run_dir(into), scalars(on), loader(from.train) {
+    recipe = make_recipe({device, block, options, data.train});
+    block.allocate(device);
+    if (!options.model.pretrained.empty())
+      load_pretrained(block, options.model.pretrained, {.copy_weights = options.model.copy_weights});
+    optimizer = std::make_unique<Optimizer>(block, options.optimizer);
+    step = std::make_unique<TrainStep>(device, *recipe, block, *optimizer, scalars, options, data.train);
+    const std::int64_t rows = recipe->sampler().max_rows();
+    if (rows > data.train.rows())
+      throw UserError(
+          fmt::format("a batch of {} images is larger than the training split of {}; lower sampler.images_per_class, "
+                      "sampler.classes_per_batch or sampler.batch_size",
+                      rows, data.train.rows()));
+    resume();
+  }
+
+  void visit_state(StateVisitor& visitor) {
+    for (Parameter& p : block.parameters()) visitor.tensor("model." + p.name, p.value);
+    for (Buffer& b : block.buffers()) visitor.tensor("model." + b.name, b.value);
+    visitor.tensor("optim.m", optimizer->first_moment());
+    visitor.tensor("optim.v", optimizer->second_moment());
+    visitor.scalar("steps_done", steps_done);
+    visitor.scalar("epoch", epoch);
+    visitor.scalar("batch", batch);
+    visitor.scalar("best_recall", best_recall);
+    visitor.scalar("best_epoch", best_epoch);
+    recipe->visit_state(visitor);
+  }
+
+  CheckpointInfo info() const {
+    CheckpointInfo made;
+    made.step = static_cast<std::int64_t>(steps_done);
+    made.config = config_to_json(options).dump();
+    made.classes = data.train.class_names();
+    made.bands = data.train.image().bands;
+    return made;
+  }
+
+  void resume() {
+    if (run_dir.checkpoints().empty()) return;
+    const CheckpointInfo found = run_dir.checkpoints().load_latest([this](StateVisitor& visitor) { visit_state(visitor); });
+    require_same_names(found.classes, data.train.class_names(), "the classes of the checkpoint and of the packed data");
+    require_same_names(found.bands, data.train.image().bands, "the bands of the checkpoint and of the packed data");
+    run_dir.log().truncate(steps_done);
+    log::info("resuming {} at epoch {}, step {}", run_dir.path().string(), epoch + 1, steps_done);
+  }
+
+  void save() {
+    result.last_checkpoint = run_dir.checkpoints().save(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
+  }
+
+  bool stop_requested() const { return hooks.stop && hooks.stop->load(std::memory_order_relaxed); }
+
+  void drain() {
+    for (const StepStatistics& statistics : step->drain()) {
+      MetricRecord record{"train", statistics.step + 1, epoch + 1, {}};
+      for (std::size_t i = 0; i < statistics.values.size(); ++i)
+        record.values.emplace_back(step->names()[i], static_cast<double>(statistics.values[i]));
+      record.values.emplace_back("learning_rate", static_cast<double>(scalars.learning_rate(ParameterGroup::backbone)));
+      run_dir.log().write(record);
+      last_loss = static_cast<double>(statistics.values[0]);
+    }
+  }
+
+  void report(std::int64_t batches) {
+    if (!hooks.progress) return;
+    const double now = now_seconds(), waiting = loader.seconds_waiting();
+    const double span = std::max(1e-9, now - reported);
+    const double all = static_cast<double>(options.epochs * batches);
+    const auto here = static_cast<double>(steps_done - first_step);
+    const double left = all - static_cast<double>(epoch * batches + batch);
+    hooks.progress({.epoch = epoch,
+                    .epochs = options.epochs,
+                    .batch = batch,
+                    .batches = batches,
+                    .step = steps_done,
+                    .loss = last_loss,
+                    .images_per_second = static_cast<double>(images_since_report) / span,
+                    .waiting_share = (waiting - waited) / span,
+                    .seconds = now - started,
+                    .eta_seconds = here > 0 ? (now - started) / here * std::max(0.0, left) : 0,
+                    .memory_bytes = device.pool()->reserved()});
+    reported = now;
+    waited = waiting;
+    images_since_report = 0;
+  }
+
+  void save_and_stop() {
+    drain();
+    loader.finish();
+    save();
+    throw Preempted(
+        fmt::format("stopped on request after step {}; continue with --resume {}", steps_done, run_dir.path().string()));
+  }
+
+  void train_epoch() {
+    for (int group = 0; group < kParameterGroups; ++group) {
+      const auto g = static_cast<ParameterGroup>(group);
+      scalars.set_learning_rate(g, static_cast<float>(static_cast<double>(options.optimizer.group(g).lr) *
+                                                      schedule_factor(options.schedule, epoch, options.epochs)));
+    }
+    recipe->begin_epoch(epoch);
+    Sampler& sampler = recipe->sampler();
+    sampler.set_state({epoch, batch});
+    loader.start(sampler);
+    while (const Batch* next = loader.next()) {
+      scalars.set_step(steps_done);
+      step->run(*next);
+      ++steps_done;
+      batch = next->next.batch;
+      images_since_report += next->n;
+      if (steps_done % static_cast<std::uint64_t>(options.run.log_every) == 0) {
+        drain();
+        report(sampler.batches_per_epoch());
+      }
+      if (stop_requested()) save_and_stop();
+    }
+    loader.finish();
+    drain();
+    report(sampler.batches_per_epoch());
+    ++epoch;
+    batch = 0;
+  }
+
+  ValidationReport validate() {
+    const double begun = now_seconds();
+    const PackedSplit& split = options.validation.part == "train"  ? data.train
+                               : options.validation.part == "test" ? data.test
+                                                                   : data.val;
+    const std::vector<float> embeddings = embed_split(device, *recipe, split,
+                                                      {.batch_size = options.validation.batch_size,
+                                                       .crop = options.crop,
+                                                       .activation = activation_type(options.precision),
+                                                       .progress = {}});
+    const LabelledEmbeddings rows{{embeddings.data(), split.rows(), recipe->embedding_width()},
+                                  {split.labels().data(), split.rows(), split.labels().classes()}};
+    ValidationReport made{.epoch = epoch,
+                          .step = steps_done,
+                          .part = options.validation.part,
+                          .table = evaluate(rows, options.validation.retrieval).table};
+    made.seconds = now_seconds() - begun;
+    return made;
+  }
+
+  void validate_and_log() {
+    ValidationReport made = validate();
+    MetricRecord record{made.part, made.step, made.epoch, {}};
+    for (const auto& [name, values] : made.table.rows)
+      for (std::size_t i = 0; i < values.size(); ++i)
+        record.values.emplace_back(fmt::format("{}@{}", name, made.table.ks[i]), values[i]);
+    run_dir.log().write(record);
+    const double recall = made.table.at("recall", made.table.ks.front());
+    if (epoch > 0 && recall > best_recall) {
+      made.best = true;
+      best_recall = recall;
+      best_epoch = epoch;
+      result.best = made;
+    }
+    (epoch == 0 ? result.untrained : result.last) = made;
+    run_dir.write_curves();
+    if (hooks.validated) hooks.validated(made);
+    if (made.best)
+      result.best_checkpoint = run_dir.checkpoints().save_best(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
+  }
+
+  TrainResult run(const TrainHooks& with) {
+    hooks = with;
+    started = reported = now_seconds();
+    first_step = steps_done;
+    if (steps_done == 0 && options.validation.untrained) validate_and_log();
+    while (epoch < options.epochs) {
+      train_epoch();
+      const bool last = epoch == options.epochs;
+      if (last || epoch % options.validation.every == 0) validate_and_log();
+      if (last || epoch % options.run.checkpoint_every == 0) save();
+      if (!last && stop_requested()) save_and_stop();
+    }
+    result.steps = steps_done;
+    result.seconds = now_seconds() - started;
+    return result;
+  }
+};
+
+Trainer::Trainer(Device& device, const TrainOptions& options, const PackedSet& data, RunDir& run)
+    : impl_(std::make_unique<Impl>(device, options, data, run)) {}
+Trainer::~Trainer() = default;
+
+TrainResult Trainer::run(const TrainHooks& hooks) { return impl_->run(hooks); }
+std::int64_t Trainer::parameter_count() const { return impl_->block.count(); }
+std::uint64_t Trainer::steps_done() const { return impl_->steps_done; }
+ParameterBlock& Trainer::block() { return impl_->block; }
+Recipe& Trainer::recipe() { return *impl_->recipe; }
+
+}  // namespace swath

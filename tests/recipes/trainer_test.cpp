@@ -1,0 +1,157 @@
+// Training end to end on generated scenes: the loss falls, retrieval improves, an interrupted run ends with the same bits,
+// and every wrong input is one sentence with nothing lost.
+#include "recipes/trainer.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "data/scenes.h"
+
+namespace swath {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TrainerTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = fs::temp_directory_path() / ("swath-trainer-" + std::to_string(getpid()));
+    fs::remove_all(folder_);
+    ScenesOptions scenes;
+    scenes.out = (folder_ / "scenes").string();
+    scenes.images = 120;
+    scenes.size = 40;
+    generate_scenes(scenes);
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder_); }
+
+  static TrainOptions options(const std::string& name) {
+    TrainOptions made;
+    made.data.root = (folder_ / "scenes").string();
+    made.data.image_size = 40;
+    made.data.packed = (folder_ / "packed").string();
+    made.crop = 32;
+    made.epochs = 4;
+    made.model.backbone = "resnet18";
+    made.model.embedding = 32;
+    made.sampler.classes_per_batch = 4;
+    made.optimizer.backbone.lr = made.optimizer.head.lr = 1e-3f;
+    made.validation.every = 2;
+    made.validation.retrieval.ks = {1, 2};
+    made.run.directory = (folder_ / "runs").string();
+    made.run.name = name;
+    made.run.log_every = 3;
+    return made;
+  }
+
+  static TrainResult train(const TrainOptions& options, RunDir& run, const TrainHooks& hooks = {}) {
+    const auto device = Device::open("cpu");
+    const PackedSet data = open_or_pack(options.data, options.pack);
+    Trainer trainer(*device, options, data, run);
+    const TrainResult result = trainer.run(hooks);
+    weights_ = trainer.block().values().to_host<float>();
+    const std::vector<float> buffers = trainer.block().buffer_values().to_host<float>();
+    weights_.insert(weights_.end(), buffers.begin(), buffers.end());
+    return result;
+  }
+
+  static std::string text_of(const fs::path& file) {
+    std::ifstream in(file);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  static inline fs::path folder_;
+  static inline std::vector<float> weights_;
+};
+
+TEST_F(TrainerTest, FourEpochsEqualTwoStopAndTwoMore) {
+  {
+    RunDir whole = RunDir::create(options("whole"));
+    train(options("whole"), whole);
+  }
+  const std::vector<float> expected = weights_;
+  TrainOptions first = options("halves");
+  first.epochs = 2;
+  {
+    RunDir run = RunDir::create(first);
+    train(first, run);
+  }
+  EXPECT_NE(weights_, expected);
+  {
+    RunDir run = RunDir::open(folder_ / "runs" / "halves");
+    train(options("halves"), run);
+  }
+  EXPECT_EQ(weights_, expected);
+  EXPECT_EQ(text_of(folder_ / "runs" / "whole" / "train.csv"), text_of(folder_ / "runs" / "halves" / "train.csv"));
+  EXPECT_EQ(text_of(folder_ / "runs" / "whole" / "val.csv"), text_of(folder_ / "runs" / "halves" / "val.csv"));
+}
+
+TEST_F(TrainerTest, AStopInTheMiddleOfAnEpochResumesBitEqual) {
+  TrainOptions wanted = options("unbroken");
+  wanted.epochs = 2;
+  {
+    RunDir run = RunDir::create(wanted);
+    train(wanted, run);
+  }
+  const std::vector<float> expected = weights_;
+  wanted.run.name = "broken";
+  std::atomic<bool> stop{false};
+  TrainHooks hooks;
+  hooks.stop = &stop;
+  hooks.progress = [&](const TrainProgress& progress) { stop = progress.step >= 3; };
+  {
+    RunDir run = RunDir::create(wanted);
+    EXPECT_THROW(train(wanted, run, hooks), Preempted);
+  }
+  {
+    RunDir run = RunDir::open(folder_ / "runs" / "broken");
+    train(wanted, run);
+  }
+  EXPECT_EQ(weights_, expected);
+  EXPECT_EQ(text_of(folder_ / "runs" / "unbroken" / "metrics.jsonl"), text_of(folder_ / "runs" / "broken" / "metrics.jsonl"));
+}
+
+TEST_F(TrainerTest, ANewRunNeverReusesAFolderAndTwoRunsNeverShareOne) {
+  TrainOptions wanted = options("taken");
+  wanted.epochs = 1;
+  RunDir run = RunDir::create(wanted);
+  train(wanted, run);
+  EXPECT_THROW(RunDir::create(wanted), UserError);
+  EXPECT_THROW(RunDir::open(run.path()), UserError);
+}
+
+TEST_F(TrainerTest, BatchLargerThanTheSplitNamesTheKeys) {
+  TrainOptions wanted = options("large");
+  wanted.sampler.images_per_class = 100;
+  wanted.sampler.classes_per_batch = 0;
+  RunDir run = RunDir::create(wanted);
+  try {
+    train(wanted, run);
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find("sampler.images_per_class"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRun) {
+  TrainOptions wanted = options("diverged");
+  wanted.epochs = 3;
+  wanted.optimizer.kind = "sgd";
+  wanted.optimizer.backbone.lr = wanted.optimizer.head.lr = 10;
+  wanted.optimizer.beta.lr = 10;
+  wanted.optimizer.momentum = 0;
+  wanted.optimizer.head.weight_decay = 10;
+  wanted.optimizer.backbone.weight_decay = 10;
+  wanted.optimizer.beta.weight_decay = 10;
+  wanted.epochs = 60;
+  wanted.validation.every = 1000;
+  wanted.validation.untrained = false;
+  RunDir run = RunDir::create(wanted);
+  EXPECT_THROW(train(wanted, run), NanError);
+}
+
+}  // namespace
+}  // namespace swath
