@@ -69,10 +69,11 @@ std::int64_t name_index(const std::vector<std::string>& sorted, const std::strin
 void sort_images(std::vector<LabelledImage>& images, std::int64_t classes, const std::string& root,
                  std::vector<std::string>& ids, LabelMasks& labels, SkipReport& report) {
   std::sort(images.begin(), images.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  const auto twice =
+      std::adjacent_find(images.begin(), images.end(), [](const auto& a, const auto& b) { return a.id == b.id; });
+  if (twice != images.end()) throw DataError(fmt::format("{}: the image {} is listed twice", root, twice->id));
   labels = LabelMasks(0, classes);
   for (std::size_t i = 0; i < images.size(); ++i) {
-    if (i > 0 && images[i].id == images[i - 1].id)
-      throw DataError(fmt::format("{}: the image {} is listed twice", root, images[i].id));
     if (images[i].classes.empty()) {
       ++report.without_class;
       continue;

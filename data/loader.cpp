@@ -7,6 +7,7 @@
 #include <mutex>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/core/error.h"
@@ -75,7 +76,7 @@ struct Loader::Impl {
     for (;;) {
       {
         std::unique_lock lock(mutex);
-        changed.wait(lock, [&] { return quit || (busy && !stop); });
+        changed.wait(lock, [&] { return quit || busy; });
         if (quit) return;
       }
       std::exception_ptr failure;
@@ -175,8 +176,10 @@ const Batch* Loader::next() {
     i.waiting += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
   if (i.filled == i.taken) {
-    if (i.error) std::rethrow_exception(i.error);
-    return nullptr;
+    Sampler* const sampler = std::exchange(i.sampler, nullptr);  // the background thread has left it
+    if (!i.error) return nullptr;
+    if (sampler) sampler->set_state(i.resume);
+    std::rethrow_exception(i.error);
   }
   const Slot& slot = i.slots[i.taken++ % i.slots.size()];
   i.resume = slot.next;

@@ -25,7 +25,8 @@ struct Target {
   std::vector<std::uint8_t>& buffer;
 
   void check(std::int64_t h, std::int64_t w) const {
-    if (h <= 0 || w <= 0 || h > kMaxPixels / w)
+    if (h <= 0 || w <= 0) throw DataError(fmt::format("{} is a corrupt JPEG or PNG without pixels", path));
+    if (h > kMaxPixels / w)
       throw DataError(fmt::format("{} claims {} x {} pixels, more than the limit of 64 Mpixel", path, w, h));
   }
   std::uint8_t* begin(std::int64_t h, std::int64_t w) const {

@@ -163,7 +163,7 @@ TEST(SplitFiles, RoundTrip) {
   const auto splits = make_splits(dataset.labels(), kShares, 3);
   write_splits(dataset, splits, folder.path());
   EXPECT_EQ(read_splits(dataset, folder.path()).rows, splits.rows);
-  EXPECT_EQ(read_whole(folder / "train.csv").substr(0, 28), "image,class0,class1,class2\nim");
+  EXPECT_TRUE(read_whole(folder / "train.csv").starts_with("image,class0,class1,class2\nimage1"));
   EXPECT_FALSE(std::filesystem::exists(folder / "train.csv.tmp"));
 }
 
