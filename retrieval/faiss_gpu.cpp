@@ -60,11 +60,11 @@ class FaissGpuRetriever final : public Retriever {
       index_ = std::make_unique<faiss::gpu::GpuIndexFlatL2>(&resources_, static_cast<int>(dim), config);
     });
   }
+  // FAISS grows its memory as rows come; only their number can be checked.
   void reserve(std::int64_t rows) override {
     if (rows > std::numeric_limits<int>::max())
       throw UserError(fmt::format("FAISS holds at most {} rows on the GPU, not {}; use --set retriever.faiss=cpu.",
                                   std::numeric_limits<int>::max(), rows));
-    guarded([&] { index_->reserve(static_cast<std::size_t>(rows)); });
   }
   void add(const float* rows, std::int64_t count) override {
     guarded([&] { index_->add(count, rows); });

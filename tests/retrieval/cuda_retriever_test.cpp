@@ -1,0 +1,61 @@
+// FAISS on a CUDA device, real or simulated, against FAISS on the CPU: the same neighbours and distances (methods.md §8).
+#include <gtest/gtest.h>
+
+#include <array>
+#include <vector>
+
+#include "engine/core/error.h"
+#include "retrieval/retriever.h"
+#include "tests/cuda_device.h"
+#include "tests/retrieval/retrieval_data.h"
+
+namespace swath {
+namespace {
+
+class CudaRetriever : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    SWATH_NEEDS_CUDA_DEVICE();
+    gpu = make_gpu_retriever();
+    cpu = make_cpu_retriever();
+  }
+  std::unique_ptr<Retriever> gpu, cpu;
+};
+
+void expect_equal(const Neighbours& a, const Neighbours& b) {
+  EXPECT_EQ(a.queries, b.queries);
+  EXPECT_EQ(a.k, b.k);
+  EXPECT_EQ(a.ids, b.ids);
+  EXPECT_EQ(a.distances, b.distances);
+}
+
+TEST_F(CudaRetriever, NamesItself) {
+  EXPECT_NE(gpu->name().find(", GPU"), std::string::npos) << gpu->name();
+  EXPECT_EQ(make_retriever({.faiss = "auto"})->name(), gpu->name());
+}
+
+TEST_F(CudaRetriever, RandomRowsHaveTheNeighboursOfTheCpu) {
+  for (const auto& [rows, dim, k] :
+       std::vector<std::array<int, 3>>{{2, 1, 1}, {19, 7, 18}, {33, 64, 8}, {130, 512, 9}, {300, 3, 16}}) {
+    SCOPED_TRACE(rows);
+    const test::Rows data = test::gaussian_rows(rows, dim, 7);
+    expect_equal(gpu->search_all(data.view(), k), cpu->search_all(data.view(), k));
+  }
+}
+
+TEST_F(CudaRetriever, TiesAndEqualRowsAreThoseOfTheCpu) {
+  for (const int dim : {1, 3, 8}) {
+    SCOPED_TRACE(dim);
+    const test::Rows data = test::integer_rows(200, dim, 2, 3);
+    expect_equal(gpu->search_all(data.view(), 8), cpu->search_all(data.view(), 8));
+  }
+}
+
+TEST_F(CudaRetriever, QueriesOfAnotherSetAreSearchedAgain) {
+  const test::Rows gallery = test::gaussian_rows(150, 32, 1), queries = test::gaussian_rows(40, 32, 2);
+  for (int turn = 0; turn < 2; ++turn)
+    expect_equal(gpu->search(queries.view(), gallery.view(), 10), cpu->search(queries.view(), gallery.view(), 10));
+}
+
+}  // namespace
+}  // namespace swath
