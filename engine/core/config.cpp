@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -57,11 +58,12 @@ void Reader::finish() const {
 
 Json parse_config(const std::string& text, const std::string& origin) {
   std::vector<std::set<std::string>> open;
-  std::string duplicate;
+  std::optional<std::string> duplicate;
   const auto watch = [&](int /*depth*/, Json::parse_event_t event, Json& parsed) {
     if (event == Json::parse_event_t::object_start) open.emplace_back();
     if (event == Json::parse_event_t::object_end) open.pop_back();
-    if (event == Json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second) duplicate = parsed;
+    if (event == Json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second)
+      duplicate = parsed.get<std::string>();
     return true;
   };
   Json json;
@@ -70,7 +72,7 @@ Json parse_config(const std::string& text, const std::string& origin) {
   } catch (const Json::exception& problem) {
     throw UserError(fmt::format("{} is not valid JSON: {}", origin, problem.what()));
   }
-  if (!duplicate.empty()) throw UserError(fmt::format("{} has the key \"{}\" twice; remove one", origin, duplicate));
+  if (duplicate) throw UserError(fmt::format("{} has the key \"{}\" twice; remove one", origin, *duplicate));
   return json;
 }
 
@@ -85,10 +87,12 @@ void set_config(Json& json, const std::string& assignment) {
   const std::size_t equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0) throw UserError(fmt::format("--set takes key=value, not \"{}\"", assignment));
   const std::string value = assignment.substr(equals + 1);
+  const std::string key = assignment.substr(0, equals);
+  if (key.front() == '.' || key.back() == '.' || key.find("..") != std::string::npos)
+    throw UserError(fmt::format("--set has an empty part in the key of \"{}\"", assignment));
   Json* place = &json;
-  std::stringstream path(assignment.substr(0, equals));
+  std::stringstream path(key);
   for (std::string part; std::getline(path, part, '.');) {
-    if (part.empty()) throw UserError(fmt::format("--set has an empty part in the key of \"{}\"", assignment));
     if (!place->is_object()) *place = Json::object();
     place = &(*place)[part];
   }

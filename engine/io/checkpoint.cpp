@@ -162,7 +162,8 @@ std::string metadata_checksum(const std::map<std::string, std::string>& metadata
 void verify(const SafetensorsFile& file) {
   const auto own = file.metadata().find(kMetadataChecksum);
   if (own == file.metadata().end() || own->second != metadata_checksum(file.metadata()))
-    throw DataError(fmt::format("{} is corrupt: the checksum of its metadata does not match; use an earlier checkpoint", file.path()));
+    throw DataError(
+        fmt::format("{} is corrupt: the checksum of its metadata does not match; use an earlier checkpoint", file.path()));
   for (const std::string& name : file.names()) {
     const auto found = file.metadata().find(kChecksum + name);
     if (found == file.metadata().end() || found->second != fmt::format("{:016x}", checksum(file.data(name), file.bytes(name))))
