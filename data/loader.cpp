@@ -1,5 +1,7 @@
 #include "data/loader.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
@@ -51,10 +53,16 @@ struct Loader::Impl {
   std::exception_ptr error;
   double waiting = 0;
   std::uint64_t copied = 0;
+  // Asking for pages that are there costs a third of the copy: once per row is enough when all rows fit in memory.
+  bool always_advise;
+  std::vector<bool> advised;
   std::thread thread;
 
   Impl(const PackedSplit& s, const LoaderOptions& options)
       : split(s), allocator(options.allocator ? options.allocator : std::make_shared<HeapAllocator>()) {
+    const auto memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+    always_advise = static_cast<double>(s.rows()) * static_cast<double>(s.row_bytes()) > memory / 2;
+    advised.resize(static_cast<std::size_t>(s.rows()));
     if (options.slots < 2) throw UserError(fmt::format("a loader needs at least 2 slots, not {}", options.slots));
     slots.resize(static_cast<std::size_t>(options.slots));
     thread = std::thread([this] { serve(); });
@@ -113,14 +121,14 @@ struct Loader::Impl {
     }
   }
 
-  void fill(Slot& slot) const {
+  void fill(Slot& slot) {
     const std::size_t row_bytes = split.row_bytes(), n = slot.sampled.rows.size();
     reserve(slot, n * row_bytes);
     const auto words = static_cast<std::size_t>(split.labels().words());
     slot.labels.resize(n * words);
     for (const std::int64_t row : slot.sampled.rows) {
       SWATH_CHECK(row >= 0 && row < split.rows(), "the sampler drew row {} of {}", row, split.rows());
-      split.will_need(row);
+      if (always_advise || !std::exchange(advised[static_cast<std::size_t>(row)], true)) split.will_need(row);
     }
     for (std::size_t j = 0; j < n; ++j) {
       const std::int64_t row = slot.sampled.rows[j];
