@@ -55,7 +55,7 @@ struct Loader::Impl {
   std::uint64_t copied = 0;
   // Asking for pages that are there costs a third of the copy: once per row is enough when all rows fit in memory.
   bool always_advise;
-  std::vector<bool> advised;
+  std::vector<std::uint8_t> advised;
   std::thread thread;
 
   Impl(const PackedSplit& s, const LoaderOptions& options)
@@ -128,7 +128,7 @@ struct Loader::Impl {
     slot.labels.resize(n * words);
     for (const std::int64_t row : slot.sampled.rows) {
       SWATH_CHECK(row >= 0 && row < split.rows(), "the sampler drew row {} of {}", row, split.rows());
-      if (always_advise || !std::exchange(advised[static_cast<std::size_t>(row)], true)) split.will_need(row);
+      if (always_advise || !std::exchange(advised[static_cast<std::size_t>(row)], std::uint8_t{1})) split.will_need(row);
     }
     for (std::size_t j = 0; j < n; ++j) {
       const std::int64_t row = slot.sampled.rows[j];
