@@ -284,6 +284,22 @@ TEST_F(CudaBackend, CopiesAndFills) {
   EXPECT_EQ(download(Tensor::empty(*device, {0, 3})).size(), 0u);
 }
 
+TEST_F(CudaBackend, HostMemoryMayBeReusedAfterACopy) {
+  const std::vector<float> values = numbers(5000, 1);
+  std::vector<float> pageable = values;
+  float* locked = nullptr;
+  ASSERT_EQ(cudaMallocHost(reinterpret_cast<void**>(&locked), values.size() * sizeof(float)), cudaSuccess);
+  std::copy(values.begin(), values.end(), locked);
+  const Tensor a = Tensor::empty(*device, {5000}), b = Tensor::empty(*device, {5000});
+  a.copy_from_host(pageable.data());
+  b.copy_from_host(locked);
+  std::fill(pageable.begin(), pageable.end(), -1.0f);
+  std::fill(locked, locked + values.size(), -1.0f);
+  EXPECT_EQ(download(a), values);
+  EXPECT_EQ(download(b), values);
+  EXPECT_EQ(cudaFreeHost(locked), cudaSuccess);
+}
+
 TEST_F(CudaBackend, NamesItsVersionsAndMemory) {
   const std::vector<std::string> versions = device->backend().versions();
   EXPECT_EQ(versions.front().substr(0, 6), "cuda:0");

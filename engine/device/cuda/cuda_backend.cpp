@@ -85,7 +85,11 @@ void CudaBackend::copy_from_host(void* to, const void* from, std::size_t bytes) 
   if (bytes == 0) return;
   context_->make_current();
   SWATH_CUDA_CALL(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, context_->stream()));
-  context_->synchronize();
+  // Pageable memory has been read when the call returns; page-locked memory is read when the stream gets there.
+  cudaPointerAttributes attributes{};
+  SWATH_CUDA_CALL(cudaPointerGetAttributes(&attributes, from));
+  if (attributes.type != cudaMemoryTypeUnregistered) context_->synchronize();
+  context_->after_call("copy from the host");
 }
 
 void CudaBackend::copy_to_host(void* to, const void* from, std::size_t bytes) {
