@@ -1,11 +1,14 @@
 // Whole training steps of the baseline on a CUDA device, real or simulated, against the CPU backend: loss, every gradient,
 // running statistics and the updated parameters; and in bfloat16 against float32.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
 #include <map>
+
+#include <nlohmann/json.hpp>
 
 #include "data/pack.h"
 #include "data/scenes.h"
@@ -20,8 +23,20 @@ namespace fs = std::filesystem;
 struct StepResult {
   std::vector<float> statistics;
   std::map<std::string, std::vector<float>> tensors;
-  std::vector<std::size_t> reserved;  // bytes of device memory after each step
+  std::vector<std::size_t> reserved;   // bytes of device memory after each step
+  std::vector<nlohmann::json> counts;  // what a simulator counted in each step; nothing on a real device
 };
+
+// Starts counting anew; the counts so far. A null object where no simulator runs.
+nlohmann::json simulator_counts() {
+  const auto reset = reinterpret_cast<void (*)()>(dlsym(RTLD_DEFAULT, "gpusim_stats_reset"));
+  const auto read = reinterpret_cast<int (*)(char*, int)>(dlsym(RTLD_DEFAULT, "gpusim_stats_json"));
+  if (!reset || !read) return {};
+  std::vector<char> text(1 << 16);
+  read(text.data(), static_cast<int>(text.size()));
+  reset();
+  return nlohmann::json::parse(text.data());
+}
 
 // ‖a − b‖ / ‖b‖, or ‖a‖ where b is zero.
 double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -78,7 +93,9 @@ class CudaStep : public ::testing::Test {
       batch.pixels = data.train.pixels();
       batch.labels = data.train.labels().data();
       batch.n = 8;
+      simulator_counts();
       step.run(batch);
+      result.counts.push_back(simulator_counts());
       result.reserved.push_back(device->pool()->reserved());
     }
     result.statistics = step.drain().back().values;
@@ -108,6 +125,18 @@ TEST_F(CudaStep, EveryTensorOfAStepMatchesTheCpuBackend) {
 TEST_F(CudaStep, LaterStepsTakeNoMoreMemory) {
   const StepResult result = run("cuda", options(), 3);
   EXPECT_EQ(result.reserved[1], result.reserved[2]);
+}
+
+TEST_F(CudaStep, LaterStepsNeitherAllocateNorWait) {
+  const nlohmann::json counts = run("cuda", options(), 2).counts.at(1);
+  if (counts.is_null()) GTEST_SKIP() << "only a simulator counts";
+  EXPECT_EQ(counts.at("allocations"), 0);
+  EXPECT_EQ(counts.at("frees"), 0);
+  for (const char* wait : {"sync_stream", "sync_device", "sync_event", "sync_blocking_memcpy"})
+    EXPECT_EQ(counts.at(wait), 0) << wait;
+  // Images, labels, the step's scalars, and the gradient that the backward pass starts with.
+  EXPECT_EQ(counts.at("memcpy_h2d"), 4);
+  EXPECT_EQ(counts.at("memcpy_d2h"), 0);
 }
 
 TEST_F(CudaStep, TwoRunsGiveTheSameBits) {
