@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# packages.sh build|test: installs the packages that are missing, by name, with sudo where needed. Debian 12, Ubuntu 24.04.
+set -euo pipefail
+wanted="build-essential cmake ninja-build pkg-config ca-certificates libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
+  libturbojpeg0-dev libspng-dev libgdal-dev libdnnl-dev libopenblas-openmp-dev libfaiss-dev librandom123-dev libxxhash-dev
+  librsvg2-bin"
+case "${1:-}" in
+  build) ;;
+  test) wanted="$wanted libgtest-dev libbenchmark-dev python3 python3-venv clang-format-14 ccache git dpkg-dev" ;;
+  *) echo "usage: packages.sh build|test" >&2; exit 2 ;;
+esac
+missing=()
+for package in $wanted; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "all packages are installed"
+  exit 0
+fi
+echo "installing: ${missing[*]}"
+root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "packages.sh needs root: run as root, or install sudo, or ask for: ${missing[*]}" >&2; exit 1; }
+  root=(sudo)
+fi
+"${root[@]}" apt-get update -q
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
