@@ -36,7 +36,8 @@ struct KeyHash {
 // A primitive and how its weights come from (or go to) the K×R×S×C float32 array.
 struct Plan {
   dnnl::primitive primitive;
-  memory::desc source, destination;  // activations on the input and the output side
+  memory::desc source, destination;                          // activations on the input and the output side
+  int x_argument = DNNL_ARG_SRC, y_argument = DNNL_ARG_DST;  // of the forward pass
   memory::desc weights, user_weights;
   bool reordered = false;
   dnnl::reorder reorder, reorder_add;
@@ -97,6 +98,10 @@ void check(const ConvGeometry& g) {
 
 }  // namespace
 
+bool has_large_matrix(const ConvGeometry& g) {
+  return g.r == 1 && g.s == 1 && g.stride == 1 && g.pad == 0 && g.k * g.c >= std::int64_t{1} << 18;
+}
+
 bool has_bf16() {
   const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
   return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
@@ -113,6 +118,7 @@ struct Convolutions::Impl {
     plan.scratch = desc.scratchpad_desc();
     plan.scratch_bytes += padded(plan.scratch.get_size());
   }
+  void make_transposed_forward(Plan& plan, const ConvGeometry& geometry) const;
   void add_reorders(Plan& plan, Direction direction) const;
 
   std::shared_ptr<StoragePool> pool;
@@ -140,6 +146,22 @@ void Convolutions::Impl::add_reorders(Plan& plan, Direction direction) const {
   plan.scratch_bytes = std::max(plan.scratch_bytes, scratch) + padded(plan.weights.get_size());
 }
 
+// The data gradient of the convolution from K to C channels with the transposed matrix.
+void Convolutions::Impl::make_transposed_forward(Plan& plan, const ConvGeometry& g) const {
+  ConvGeometry reversed = g;
+  std::swap(reversed.c, reversed.k);
+  const Descriptions d(reversed, Descriptions::type(g));
+  const dnnl::convolution_backward_data::primitive_desc desc(
+      {dnnl::algorithm::convolution_direct, d.source, d.weights, d.destination, d.stride, d.pad, d.pad}, attributes(), engine,
+      hint(reversed, engine));
+  plan.user_weights = memory::desc({g.c, g.k, g.r, g.s}, memory::data_type::f32, memory::format_tag::iohw);
+  plan.weights = desc.weights_desc();
+  plan.primitive = dnnl::convolution_backward_data(desc);
+  plan.x_argument = DNNL_ARG_DIFF_DST;
+  plan.y_argument = DNNL_ARG_DIFF_SRC;
+  take_primitive(plan, desc);
+}
+
 Plan Convolutions::Impl::make_plan(Direction direction, const ConvGeometry& g) const {
   check(g);
   Plan plan;
@@ -149,7 +171,9 @@ Plan Convolutions::Impl::make_plan(Direction direction, const ConvGeometry& g) c
   const Descriptions d(g, for_weights ? memory::data_type::f32 : Descriptions::type(g));
   plan.source = d.source;
   plan.destination = d.destination;
-  if (direction == Direction::forward) {
+  if (direction == Direction::forward && has_large_matrix(g)) {
+    make_transposed_forward(plan, g);
+  } else if (direction == Direction::forward) {
     const auto desc = forward_desc(d, engine);
     plan.weights = desc.weights_desc();
     plan.primitive = dnnl::convolution_forward(desc);
@@ -224,9 +248,9 @@ void Convolutions::forward(const ConvGeometry& geometry, const void* x, const fl
         {{DNNL_ARG_FROM, weights}, {DNNL_ARG_TO, own}, {DNNL_ARG_SCRATCHPAD, workspace.scratch(plan.reorder_scratch)}});
     weights = own;
   }
-  plan.primitive.execute(impl_->stream, {{DNNL_ARG_SRC, memory(plan.source, impl_->engine, const_cast<void*>(x))},
+  plan.primitive.execute(impl_->stream, {{plan.x_argument, memory(plan.source, impl_->engine, const_cast<void*>(x))},
                                          {DNNL_ARG_WEIGHTS, weights},
-                                         {DNNL_ARG_DST, memory(plan.destination, impl_->engine, y)},
+                                         {plan.y_argument, memory(plan.destination, impl_->engine, y)},
                                          {DNNL_ARG_SCRATCHPAD, workspace.scratch(plan.scratch)}});
   impl_->stream.wait();
 } catch (const dnnl::error& error) {
@@ -261,7 +285,7 @@ void Convolutions::backward_weight(const ConvGeometry& geometry, const void* x, 
   const bool direct = !plan.reordered && !add;
   const memory gradient(plan.user_weights, impl_->engine, dw);
   const memory own = direct ? gradient : memory(plan.weights, impl_->engine, workspace.weights());
-  plan.primitive.execute(impl_->stream, {{DNNL_ARG_SRC, memory(plan.source, impl_->engine, const_cast<void*>(x))},
+  plan.primitive.execute(impl_->stream, {{plan.x_argument, memory(plan.source, impl_->engine, const_cast<void*>(x))},
                                          {DNNL_ARG_DIFF_DST, memory(plan.destination, impl_->engine, const_cast<void*>(dy))},
                                          {DNNL_ARG_DIFF_WEIGHTS, own},
                                          {DNNL_ARG_SCRATCHPAD, workspace.scratch(plan.scratch)}});

@@ -21,6 +21,13 @@ void expect(const char* what, const Tensor& tensor, const Shape& shape, DType ty
               kernels::name_of(type));
 }
 
+// The pixels that a strided 1×1 convolution reads, copied side by side.
+Tensor dense_pixels(const ConvGeometry& geometry, const Tensor& x) {
+  const Tensor pixels = Tensor::empty(x.device(), dense_geometry(geometry).input_shape(), geometry.dtype, Tag::workspace);
+  gather_pixels(geometry, x.raw(), pixels.raw());
+  return pixels;
+}
+
 // One thread cannot use all the memory bandwidth; small blocks are not worth a team.
 constexpr std::int64_t kChunk = std::int64_t{1} << 20;
 
@@ -39,7 +46,11 @@ void CpuBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, con
   expect("x", x, geometry.input_shape(), geometry.dtype);
   expect("w", w, geometry.weight_shape(), DType::f32);
   expect("y", y, geometry.output_shape(), geometry.dtype);
-  if (geometry.n) convolutions_.forward(geometry, x.raw(), w.data<float>(), y.raw());
+  if (geometry.n == 0) return;
+  if (!is_subsampling(geometry) || !has_large_matrix(dense_geometry(geometry)))
+    return convolutions_.forward(geometry, x.raw(), w.data<float>(), y.raw());
+  const Tensor pixels = dense_pixels(geometry, x);
+  convolutions_.forward(dense_geometry(geometry), pixels.raw(), w.data<float>(), y.raw());
 }
 
 void CpuBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
@@ -60,11 +71,9 @@ void CpuBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor
     return;
   }
   if (!is_subsampling(geometry)) return convolutions_.backward_weight(geometry, x.raw(), dy.raw(), dw.data<float>(), mode);
-  // oneDNN takes up to twice the time over strided pixels for this gradient (not for the other directions): copy them.
-  const ConvGeometry dense = dense_geometry(geometry);
-  const Tensor pixels = Tensor::empty(x.device(), dense.input_shape(), dense.dtype, Tag::workspace);
-  gather_pixels(geometry, x.raw(), pixels.raw());
-  convolutions_.backward_weight(dense, pixels.raw(), dy.raw(), dw.data<float>(), mode);
+  // oneDNN takes up to twice the time over strided pixels for this gradient.
+  const Tensor pixels = dense_pixels(geometry, x);
+  convolutions_.backward_weight(dense_geometry(geometry), pixels.raw(), dy.raw(), dw.data<float>(), mode);
 }
 
 void CpuBackend::copy(void* to, const void* from, std::size_t bytes) {
