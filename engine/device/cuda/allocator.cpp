@@ -1,3 +1,4 @@
+// Blocks of device memory for the storage pool (cudaMalloc, cudaFree).
 #include "engine/device/cuda/allocator.h"
 
 #include "engine/device/cuda/error.h"

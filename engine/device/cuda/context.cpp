@@ -1,3 +1,4 @@
+// Opening a CUDA device: what can be missing is said in one sentence.
 #include "engine/device/cuda/context.h"
 
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// Convolutions: float32 weights are converted for bf16 activations, and their gradient is widened or accumulated.
 #include "engine/device/cuda/conv.h"
 
 #include "engine/device/cuda/error.h"

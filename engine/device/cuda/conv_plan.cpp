@@ -1,3 +1,4 @@
+// The graph of one convolution, and the choice of cuDNN's engine for it.
 #include "engine/device/cuda/conv_plan.h"
 
 #define CUDNN_FRONTEND_SKIP_JSON_LIB

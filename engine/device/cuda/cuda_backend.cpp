@@ -1,3 +1,4 @@
+// The vendor seam on CUDA: checks of shapes, copies on the stream, versions.
 #include "engine/device/cuda/cuda_backend.h"
 
 #include "engine/device/cuda/error.h"

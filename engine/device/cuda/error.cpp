@@ -1,3 +1,4 @@
+// Status codes of CUDA, cuBLAS and cuDNN as errors.
 #include "engine/device/cuda/error.h"
 
 #include "engine/core/log.h"

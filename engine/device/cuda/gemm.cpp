@@ -1,3 +1,4 @@
+// Row-major products of matrices through cuBLASLt, and its choice of algorithm.
 #include "engine/device/cuda/gemm.h"
 
 #include <algorithm>
