@@ -1,0 +1,319 @@
+"""Runs the program swath as a user does: results, exit codes, sentences, and that nothing is lost. Standard library only."""
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+
+SWATH = os.environ["SWATH_PROGRAM"]
+SMALL = ["--set", "data.image_size=32", "--set", "model.backbone=resnet18", "--set", "model.embedding=16",
+         "--set", "sampler.classes_per_batch=4", "--set", "optimizer.backbone.lr=1e-3", "--set", "optimizer.head.lr=1e-3",
+         "--set", "run.log_every=1", "--set", "schedule.kind=none"]
+
+
+def write_npy(path, descr, shape, payload):
+    header = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (descr, tuple(shape))
+    header += " " * (63 - (10 + len(header)) % 64) + "\n"
+    with open(path, "wb") as file:
+        file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + payload)
+
+
+class Program(unittest.TestCase):
+    """A folder of its own with a small synthetic archive, made once per class."""
+    archive = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="swath-apps-")
+        if cls.archive:
+            done = cls.start("scenes", "--out", "scenes", "--images", "96", "--size", "32", "--seed", "1")
+            assert done.returncode == 0, done.stderr
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def start(cls, *words, env=None):
+        return subprocess.run([SWATH, *words], cwd=cls.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              env={**os.environ, **(env or {})})
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def ok(self, *words):
+        done = self.start(*words)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done
+
+    def json(self, *words):
+        return json.loads(self.ok(*words, "--json").stdout)
+
+    def refused(self, code, parts, *words):
+        """Exit code, one sentence on stderr that holds every part, and with --json one object on stdout."""
+        done = self.start(*words)
+        self.assertEqual(done.returncode, code, done.stderr + done.stdout)
+        sentence = [line for line in done.stderr.splitlines() if line.startswith("swath: ")]
+        self.assertEqual(len(sentence), 1, done.stderr)
+        for part in parts:
+            self.assertIn(part, sentence[0])
+        failed = self.start(*words, "--json")
+        self.assertEqual(failed.returncode, code)
+        self.assertEqual(json.loads(failed.stdout)["exit_code"], code)
+        return sentence[0]
+
+    def train(self, name, *words, packed="packs"):
+        return self.start("train", "--root", "scenes", "--packed", packed, *SMALL, "--set", f"run.name={name}", *words)
+
+
+class Usage(Program):
+    archive = False
+
+    def test_help_of_everything_teaches(self):
+        self.assertIn("Exit codes", self.ok("--help").stdout)
+        for command in ("scenes", "split", "pack", "stats", "train", "eval", "embed", "config", "doctor"):
+            self.assertIn("Examples:", self.ok(command, "--help").stdout)
+        self.assertRegex(self.ok("--version").stdout, r"^swath \d+\.\d+\.\d+$")
+
+    def test_unknown_names_get_the_nearest(self):
+        self.refused(2, ["trian", "did you mean train?"], "trian")
+        self.refused(2, ["--confg", "did you mean --config?"], "train", "--confg", "x.json")
+        self.refused(2, ["optimzer", "did you mean optimizer?"], "config", "print", "--set", "optimzer.kind=sgd")
+        self.refused(2, ["margin.bet", "did you mean margin.beta"], "config", "explain", "margin.bet")
+        self.refused(2, ["unknown option --jsn", "--help"], "--jsn")
+
+    def test_config(self):
+        keys = self.json("config", "schema")["keys"]
+        self.assertIn("margin.beta", [key["key"] for key in keys])
+        self.assertEqual(self.json("config", "print", "--set", "epochs=3")["epochs"], 3)
+        self.assertEqual(len(self.json("config", "explain", "margin.beta")["keys"]), 1)
+        with open(self.path("c.json"), "w") as file:
+            file.write('{ "epochs": 5, // a comment\n "margin": {"beta": 1.1} }')
+        printed = self.json("config", "print", "--config", "c.json", "--set", "margin.nu=0")
+        self.assertEqual((printed["epochs"], printed["margin"]["beta"], printed["margin"]["nu"]), (5, 1.1, 0))
+
+    def test_bad_configurations(self):
+        with open(self.path("twice.json"), "w") as file:
+            file.write('{"epochs": 1, "epochs": 2}')
+        self.refused(2, ["twice.json", "epochs", "twice"], "config", "print", "--config", "twice.json")
+        self.refused(2, ["absent.json"], "config", "print", "--config", "absent.json")
+        self.refused(2, ["optimizer.backbone.lr", "NaN"], "config", "print", "--set", "optimizer.backbone.lr=NaN")
+        self.refused(2, ["epochs"], "config", "print", "--set", "epochs=0")
+        self.refused(2, ["--set"], "config", "print", "--set", "epochs")
+
+    def test_doctor(self):
+        names = [finding["name"] for finding in self.json("doctor")["findings"]]
+        for name in ("swath", "processor", "device cpu", "retrieval", "GeoTIFF"):
+            self.assertIn(name, names)
+
+
+class Scenes(Program):
+    def test_equal_seeds_give_equal_files(self):
+        self.ok("scenes", "--out", "again", "--images", "96", "--size", "32", "--seed", "1")
+        for folder, _, files in os.walk(self.path("scenes", "Images")):
+            for name in files:
+                first = os.path.join(folder, name)
+                second = first.replace(self.path("scenes"), self.path("again"))
+                with open(first, "rb") as a, open(second, "rb") as b:
+                    self.assertEqual(a.read(), b.read(), name)
+        self.assertTrue(os.path.exists(self.path("scenes", "SYNTHETIC.txt")))
+
+    def test_refuses_a_foreign_folder(self):
+        os.mkdir(self.path("mine"))
+        with open(self.path("mine", "letter.txt"), "w") as file:
+            file.write("keep me")
+        self.refused(2, ["mine"], "scenes", "--out", "mine", "--images", "4", "--size", "32")
+        self.assertEqual(os.listdir(self.path("mine")), ["letter.txt"])
+
+    def test_split_stats_pack(self):
+        split = self.json("split", "--root", "scenes", "--out", "splits")
+        self.assertEqual(sum(split["images"].values()), 96)
+        stats = self.json("stats", "--root", "scenes", "--set", "data.split.directory=splits")
+        self.assertEqual(stats["parts"]["train"]["images"] > 0, True)
+        pack = self.json("pack", "--root", "scenes", "--packed", "p", "--set", "data.image_size=32")
+        self.assertFalse(pack["parts"][0]["reused"])
+        self.assertTrue(self.json("pack", "--root", "scenes", "--packed", "p", "--set", "data.image_size=32")["parts"][0]["reused"])
+
+
+class Pipeline(Program):
+    def test_train_eval_embed(self):
+        done = self.train("one", "--set", "epochs=1", "--json", "--memory")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        result = json.loads(done.stdout)
+        self.assertGreater(result["steps"], 0)
+        self.assertIn("recall", result["untrained"]["metrics"])
+        self.assertNotIn("\r", done.stderr)  # plain lines off a terminal
+        self.assertIn("waiting for data", done.stderr)
+        for name in ("config.json", "versions.json", "metrics.jsonl", "curves.svg", "checkpoints/best.safetensors"):
+            self.assertTrue(os.path.exists(self.path("runs/one", name)), name)
+
+        scored = self.json("eval", "--run", "runs/one", "--out", "pictures", "--k", "1,3")
+        self.assertEqual(sorted(scored["metrics"]["recall"]), ["1", "3"])
+        self.assertEqual(len(scored["metrics"]), 15)
+        for name in ("metrics.csv", "metrics.json", "overlap.svg", "retrieved.svg"):
+            self.assertTrue(os.path.getsize(self.path("pictures", name)) > 0, name)
+
+        embedded = self.json("embed", "--run", "runs/one", "--out", "e")
+        with open(self.path("e/ids.txt")) as file:
+            self.assertEqual(len(file.read().splitlines()), embedded["images"])
+        again = self.json("eval", "--embeddings", "e/embeddings.npy", "--labels", "e/labels.npy", "--k", "1,3")
+        self.assertEqual(again["metrics"], scored["metrics"])
+
+    def test_a_run_folder_is_not_reused(self):
+        self.assertEqual(self.train("taken", "--set", "epochs=1", "--set", "validation.untrained=false").returncode, 0)
+        with open(self.path("runs/taken/metrics.jsonl")) as file:
+            before = file.read()
+        self.refused(2, ["runs/taken", "--resume"], "train", "--root", "scenes", "--packed", "packs", *SMALL,
+                     "--set", "run.name=taken")
+        with open(self.path("runs/taken/metrics.jsonl")) as file:
+            self.assertEqual(file.read(), before)
+
+
+class Resume(Program):
+    def weights(self, run):
+        done = self.ok("embed", "--run", run, "--checkpoint", "last", "--out", run + "-e")
+        with open(self.path(run + "-e", "embeddings.npy"), "rb") as file:
+            return done, file.read()
+
+    def stop_after_first_step(self, name, number):
+        process = subprocess.Popen(
+            [SWATH, "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", f"run.name={name}", "--set", "epochs=200",
+             "--set", "validation.every=200", "--set", "validation.untrained=false"],
+            cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        log = self.path("runs", name, "train.csv")
+        for _ in range(1200):
+            if os.path.exists(log) and os.path.getsize(log) > 60:
+                break
+            time.sleep(0.1)
+        process.send_signal(number)
+        stderr = process.communicate(timeout=120)[1]
+        return process.returncode, stderr
+
+    def test_four_epochs_are_two_and_two(self):
+        self.assertEqual(self.train("whole", "--set", "epochs=4").returncode, 0)
+        self.assertEqual(self.train("parts", "--set", "epochs=2").returncode, 0)
+        done = self.start("train", "--resume", "runs/parts", "--set", "epochs=4")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.weights("runs/whole")[1], self.weights("runs/parts")[1])
+
+    def test_signals_save_and_exit_75(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+            name = f"stopped{int(number)}"
+            code, stderr = self.stop_after_first_step(name, number)
+            self.assertEqual(code, 75, stderr)
+            self.assertIn(f"--resume runs/{name}", stderr)
+            self.assertTrue([f for f in os.listdir(self.path("runs", name, "checkpoints")) if f.startswith("step-")])
+        done = self.start("train", "--resume", "runs/stopped15", "--set", "epochs=2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("resuming", done.stderr)
+
+    def test_resume_auto_and_changed_keys(self):
+        words = ["train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "run.name=auto", "--resume", "auto", "--set",
+                 "epochs=1"]
+        self.ok(*words)
+        self.ok(*words)  # nothing is left to do
+        self.refused(2, ["seed", "new run"], *words, "--set", "seed=5")
+        self.refused(3, ["nowhere", "no run folder"], "train", "--resume", "nowhere")
+
+    def test_a_flipped_byte_means_the_checkpoint_before(self):
+        self.assertEqual(self.train("bytes", "--set", "epochs=2").returncode, 0)
+        folder = self.path("runs/bytes/checkpoints")
+        newest = os.path.join(folder, sorted(f for f in os.listdir(folder) if f.startswith("step-"))[-1])
+        with open(newest, "r+b") as file:
+            file.seek(-100, os.SEEK_END)
+            byte = file.read(1)
+            file.seek(-100, os.SEEK_END)
+            file.write(bytes([byte[0] ^ 1]))
+        done = self.start("train", "--resume", "runs/bytes", "--set", "epochs=2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("WARNING", done.stderr)
+        self.assertIn("corrupt", done.stderr)
+
+
+class BadData(Program):
+    def test_missing_things(self):
+        self.refused(3, ["absent"], "train", "--root", "absent", "--packed", "x", *SMALL)
+        self.assertFalse(os.path.exists(self.path("runs")))
+        self.refused(2, ["abacus"], "train", "--root", "scenes", "--packed", "packs", *SMALL, "--device", "abacus")
+        self.refused(2, ["data.packed"], "train", "--root", "scenes", *SMALL)
+        self.refused(2, ["--root"], "pack", "--packed", "x")
+
+    def test_a_device_that_is_not_there(self):
+        done = self.start("train", "--root", "scenes", "--packed", "packs", *SMALL, "--device", "cuda:63")
+        self.assertEqual(done.returncode, 4, done.stderr)
+
+    def test_a_batch_larger_than_the_split(self):
+        self.refused(2, ["sampler"], "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "sampler.images_per_class=60")
+
+    def test_hostile_split_paths(self):
+        os.makedirs(self.path("evil"))
+        for line in ("../../etc/passwd", "/etc/passwd"):
+            for part in ("train", "val", "test"):
+                with open(self.path("evil", part + ".csv"), "w") as file:
+                    file.write(f"image\n{line}\n")
+            self.refused(3, ["train.csv"], "pack", "--root", "scenes", "--packed", "evil-pack", "--set", "data.split.directory=evil")
+
+    def test_empty_split(self):
+        self.ok("split", "--root", "scenes", "--out", "holes")
+        with open(self.path("holes", "val.csv"), "w") as file:
+            file.write("image\n")
+        self.refused(3, ["val.csv"], "pack", "--root", "scenes", "--packed", "hole-pack", "--set", "data.split.directory=holes")
+
+    def test_too_many_truncated_images(self):
+        shutil.copytree(self.path("scenes"), self.path("torn"))
+        for folder, _, files in os.walk(self.path("torn", "Images")):
+            for name in files:
+                os.truncate(os.path.join(folder, name), 200)
+        self.refused(3, ["torn"], "pack", "--root", "torn", "--packed", "torn-pack", "--set", "data.image_size=32")
+
+    def test_one_truncated_image_is_skipped_and_listed(self):
+        shutil.copytree(self.path("scenes"), self.path("scratched"))
+        folder, _, files = next(t for t in os.walk(self.path("scratched", "Images")) if t[2])
+        os.truncate(os.path.join(folder, files[0]), 200)
+        pack = self.json("pack", "--root", "scratched", "--packed", "scratched-pack", "--set", "data.image_size=32")
+        self.assertEqual(sum(part["unreadable"] for part in pack["parts"]), 1)
+        self.assertEqual(sum(part["images"] for part in pack["parts"]), 95)
+
+    def test_a_torn_pack(self):
+        self.ok("pack", "--root", "scenes", "--packed", "short", "--set", "data.image_size=32")
+        os.truncate(self.path("short/train.npy"), 5000)
+        self.refused(3, ["train.npy"], "train", "--packed", "short", *SMALL)
+
+    def test_disk_full(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full")
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([SWATH, "config", "schema"], cwd=self.folder, stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("standard output", done.stderr)
+
+
+class Evaluation(Program):
+    archive = False
+
+    def test_known_answer_and_bad_files(self):
+        # Four points on a circle, two and two alike: every nearest neighbour shares the one label.
+        rows = [(1.0, 0.0), (0.99, 0.1), (-1.0, 0.0), (-0.99, 0.1)]
+        write_npy(self.path("e.npy"), "<f4", (4, 2), b"".join(struct.pack("<2f", *row) for row in rows))
+        write_npy(self.path("y.npy"), "|u1", (4, 2), bytes([1, 0, 1, 0, 0, 1, 0, 1]))
+        scored = self.json("eval", "--embeddings", "e.npy", "--labels", "y.npy", "--k", "1,3")
+        self.assertEqual(scored["metrics"]["recall"], {"1": 1.0, "3": 1.0})
+        self.assertAlmostEqual(scored["metrics"]["r_precision"]["3"], 1 / 3)
+        self.refused(2, ["--labels"], "eval", "--embeddings", "e.npy")
+        self.refused(2, ["K"], "eval", "--embeddings", "e.npy", "--labels", "y.npy", "--k", "4")
+        self.refused(2, ["--run"], "eval")
+        self.refused(3, ["absent.npy"], "eval", "--embeddings", "absent.npy", "--labels", "y.npy")
+        write_npy(self.path("two.npy"), "|u1", (4, 2), bytes([2, 0, 1, 0, 0, 1, 0, 1]))
+        self.refused(3, ["two.npy"], "eval", "--embeddings", "e.npy", "--labels", "two.npy")
+        write_npy(self.path("short.npy"), "<f4", (1 << 40, 2), b"")
+        self.refused(3, ["short.npy"], "eval", "--embeddings", "short.npy", "--labels", "y.npy")
+        write_npy(self.path("nan.npy"), "<f4", (4, 2), struct.pack("<8f", *([float("nan")] * 8)))
+        self.refused(5, ["finite"], "eval", "--embeddings", "nan.npy", "--labels", "y.npy", "--k", "1")
+
+
+if __name__ == "__main__":
+    unittest.main()

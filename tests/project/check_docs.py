@@ -1,0 +1,107 @@
+"""Documentation against the program: check_docs.py keys|exit_codes|commands ROOT SWATH.
+
+commands runs every ```sh block of README.md and docs/*.md whose fence says `sh test`, in one folder, with small sizes put
+in by the replacements below. A block that is only `sh` needs an archive or a machine that a test does not have: its
+sub-commands and options are checked against --help instead.
+"""
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+SMALLER = [("--images 1200 --size 64", "--images 120 --size 32")]
+SMALL_TRAINING = ["--set", "epochs=1", "--set", "data.image_size=32", "--set", "model.embedding=16",
+                  "--set", "sampler.classes_per_batch=4"]
+
+
+def pages(root):
+    names = ["README.md", "CONTRIBUTING.md"] + ["docs/" + n for n in sorted(os.listdir(os.path.join(root, "docs"))) if n.endswith(".md")]
+    for name in names:
+        with open(os.path.join(root, name), encoding="utf-8") as file:
+            yield name, file.read()
+
+
+def blocks(root):
+    for name, text in pages(root):
+        for fence, body in re.findall(r"```(sh(?: test)?)\n(.*?)```", text, re.S):
+            joined = body.replace("\\\n", " ")
+            for line in joined.splitlines():
+                line = line.split("  #")[0].strip()
+                if line and not line.startswith("#"):
+                    yield name, fence == "sh test", line
+
+
+def keys(root, swath):
+    printed = subprocess.run([swath, "config", "schema", "--markdown"], capture_output=True, check=True).stdout.decode()
+    with open(os.path.join(root, "docs/configuration.md"), encoding="utf-8") as file:
+        if printed.strip() not in file.read():
+            yield "docs/configuration.md differs from `swath config schema --markdown`; paste it again"
+
+
+def exit_codes(root, swath):
+    shown = subprocess.run([swath, "--help"], capture_output=True, check=True).stdout.decode()
+    with open(os.path.join(root, "docs/exit-codes.md"), encoding="utf-8") as file:
+        listed = set(re.findall(r"^\| (\d+) \|", file.read(), re.M))
+    with open(os.path.join(root, "engine/core/error.h"), encoding="utf-8") as file:
+        defined = set(re.findall(r"^  \w+ = (\d+),", file.read(), re.M))
+    helped = set(re.findall(r"(?:: |; |;\n)(\d+) ", shown[shown.index("Exit codes"):]))
+    for place, found in (("docs/exit-codes.md", listed), ("swath --help", helped)):
+        if found != defined:
+            yield f"{place} lists the exit codes {sorted(found)}, the program has {sorted(defined)}"
+
+
+def known_options(swath, words):
+    """Options of the longest sub-command that the words begin with; None when there is no such sub-command."""
+    path = []
+    for word in words:
+        if word.startswith("-") or len(path) == 2:
+            break
+        path.append(word)
+    while path:
+        shown = subprocess.run([swath, *path, "--help"], capture_output=True)
+        if shown.returncode == 0:
+            return set(re.findall(r"--[a-z-]+", shown.stdout.decode()))
+        path.pop()
+    return None
+
+
+def commands(root, swath):
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(os.path.join(root, "configs"), os.path.join(folder, "configs"))
+        ran = 0
+        for page, run, line in blocks(root):
+            words = shlex.split(line)
+            if os.path.basename(words[0]) != "swath":
+                script = os.path.join(root, words[0])
+                if words[0].startswith("./") and not os.access(script, os.X_OK):
+                    yield f"{page}: {line}: there is no {words[0]}"
+                continue
+            if not run:
+                options = known_options(swath, words[1:]) if len(words) > 1 and not words[1].startswith("-") else {"--help", "--version"}
+                used = {w.split("=")[0] for w in words if w.startswith("--")}
+                if options is None or not used <= options:
+                    yield f"{page}: {line}: unknown {sorted(used - (options or set())) or words[1]}"
+                continue
+            for long, short in SMALLER:
+                line = line.replace(long, short)
+            words = [swath] + shlex.split(line)[1:]
+            if words[1] == "train":
+                words += SMALL_TRAINING
+            result = subprocess.run(words, cwd=folder, capture_output=True)
+            ran += 1
+            if result.returncode != 0:
+                yield f"{page}: {line}: exit {result.returncode}: {result.stderr.decode()[-300:]}"
+        if not ran:
+            yield "no command of the documentation was run"
+
+
+def main():
+    check, root, swath = sys.argv[1:4]
+    problems = list({"keys": keys, "exit_codes": exit_codes, "commands": commands}[check](root, swath))
+    print("\n".join(problems))
+    sys.exit(1 if problems else 0)
+
+
+main()
