@@ -19,7 +19,7 @@ cmake --build --preset cpu --target swath_program
 swath=build/cpu/apps/swath
 
 say "3/5 synthetic scenes (the images are generated, not photographs)"
-"$swath" scenes --out scenes --images 1200 --size 64
+"$swath" scenes --out scenes --images 2400 --size 64
 
 say "4/5 training: configs/demo.json, from scratch"
 "$swath" train --config configs/demo.json --resume auto

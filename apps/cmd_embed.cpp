@@ -27,8 +27,8 @@ void run_embed(const EmbedArgs& args, Output& output) {
   make_folder(args.out);
   write_npy(args.out + "/embeddings.npy", {rows, width}, embeddings.data());
   write_npy(args.out + "/labels.npy", {rows, classes}, hot.data());
-  write_file(args.out + "/ids.txt", lines_of(split.ids()));
-  write_file(args.out + "/classes.txt", lines_of(split.class_names()));
+  atomic_write(args.out + "/ids.txt", lines_of(split.ids()));
+  atomic_write(args.out + "/classes.txt", lines_of(split.class_names()));
   output.json() = {{"out", args.out}, {"weights", model->weights}, {"part", name_of(model->part)}, {"images", rows},
                    {"width", width},  {"classes", classes}};
   output.text(fmt::format("{}: embeddings.npy ({} x {}), labels.npy ({} x {}), ids.txt, classes.txt\n", args.out, rows, width,

@@ -41,7 +41,7 @@ void run_scenes(const ScenesArgs& args, Output& output) {
 void add_scenes(CLI::App& app, Request& request) {
   CLI::App* command = add_command(app, request, "scenes",
                                   "Make a synthetic archive of multi-label landscapes, so that nothing need be downloaded",
-                                  "  swath scenes --out scenes --images 1200 --size 64\n"
+                                  "  swath scenes --out scenes --images 2400 --size 64\n"
                                   "  swath scenes --out sentinel --layout bigearthnet --images 400\n");
   auto args = std::make_shared<ScenesArgs>();
   for (const ConfigKey& key : config_keys(ScenesOptions{})) {

@@ -1,6 +1,7 @@
 // swath stats: labels of each part of an archive (methods.md §8, label statistics).
 #include "apps/packing.h"
 #include "data/file.h"
+#include "engine/io/file.h"
 #include "retrieval/plots.h"
 #include "retrieval/svg.h"
 
@@ -60,7 +61,7 @@ void run_stats(const StatsArgs& args, Output& output) {
   make_folder(args.out);
   for (std::size_t p = 0; p < parts.size(); ++p) {
     const std::string file = args.out + "/labels-" + parts[p].name + ".svg";
-    write_text_file(file, bar_chart({"Images per class, " + parts[p].name, "share of images", classes, statistics[p].share}));
+    atomic_write(file, bar_chart({"Images per class, " + parts[p].name, "share of images", classes, statistics[p].share}));
     output.text(file + "\n");
   }
 }

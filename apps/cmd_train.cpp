@@ -91,6 +91,17 @@ RunDir open_run(const Plan& plan) {
   return run;
 }
 
+/// A new run that cannot begin leaves no folder behind.
+std::unique_ptr<Trainer> make_trainer(Device& device, const Plan& plan, const PackedSet& data, RunDir& run) {
+  try {
+    return std::make_unique<Trainer>(device, plan.options, data, run);
+  } catch (...) {
+    std::error_code ignored;
+    if (plan.folder.empty()) fs::remove_all(run.path(), ignored);
+    throw;
+  }
+}
+
 std::string line_of(const TrainProgress& p) {
   return fmt::format("epoch {}/{}  batch {}/{}  loss {:.4f}  {:.1f} img/s  {:.0f} % waiting for data  {}  ETA {}", p.epoch + 1,
                      p.epochs, p.batch, p.batches, p.loss, p.images_per_second, 100 * p.waiting_share,
@@ -139,15 +150,17 @@ void run_train(const TrainArgs& args, Output& output) {
   RunDir run = open_run(plan);
   run.write_versions(*device);
   Progress progress;
-  Trainer trainer(*device, options, data, run);
+  const std::unique_ptr<Trainer> trainer = make_trainer(*device, plan, data, run);
   progress.line(fmt::format("{}: {} on {}, {:.1f} M parameters, {} training images, {} classes", run.path().string(),
-                            options.recipe, device->name(), static_cast<double>(trainer.parameter_count()) / 1e6,
+                            options.recipe, device->name(), static_cast<double>(trainer->parameter_count()) / 1e6,
                             data.train.rows(), data.train.class_names().size()));
   TrainHooks hooks;
   hooks.stop = &stop_requested();
-  hooks.progress = [&](const TrainProgress& p) { progress.update(line_of(p)); };
+  hooks.progress = [&](const TrainProgress& p) {
+    progress.update(line_of(p), p.batch == p.batches ? Progress::When::always : Progress::When::throttled);
+  };
   hooks.validated = [&](const ValidationReport& v) { progress.line(line_of(v)); };
-  const TrainResult result = trainer.run(hooks);
+  const TrainResult result = trainer->run(hooks);
   if (args.memory) progress.line(device->pool()->report());
   write_result(result, run, *device, output);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "data/file.h"
+#include "engine/io/file.h"
 #include "retrieval/overlap.h"
 #include "retrieval/plots.h"
 #include "retrieval/svg.h"
@@ -44,8 +45,8 @@ Thumbnail picture_of(const PackedSplit& split, std::int64_t row) {
 std::vector<std::string> write_metrics(const Evaluation& evaluation, const std::string& folder) {
   make_folder(folder);
   const std::vector<std::string> files{folder + "/metrics.csv", folder + "/metrics.json"};
-  write_text_file(files[0], evaluation.table.to_csv());
-  write_text_file(files[1], evaluation.table.to_json().dump(2) + "\n");
+  atomic_write(files[0], evaluation.table.to_csv());
+  atomic_write(files[1], evaluation.table.to_json().dump(2) + "\n");
   return files;
 }
 
@@ -53,8 +54,8 @@ std::vector<std::string> write_overlap(const LabelledEmbeddings& rows, const std
   make_folder(folder);
   const DistanceOverlap overlap = distance_overlap(rows.embeddings, rows.labels);
   const std::vector<std::string> files{folder + "/overlap.svg", folder + "/overlap.json"};
-  write_text_file(files[0], density_plot(overlap));
-  write_text_file(files[1], overlap.to_json().dump(2) + "\n");
+  atomic_write(files[0], density_plot(overlap));
+  atomic_write(files[1], overlap.to_json().dump(2) + "\n");
   return files;
 }
 
@@ -71,7 +72,7 @@ std::string write_samples(const Evaluation& evaluation, const PackedSplit& split
   samples.class_names = split.class_names();
   samples.query_image = samples.gallery_image = [&](std::int64_t row) { return picture_of(split, row); };
   const std::string file = folder + "/retrieved.svg";
-  write_text_file(file, samples_picture(samples));
+  atomic_write(file, samples_picture(samples));
   return file;
 }
 

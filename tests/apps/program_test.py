@@ -237,7 +237,6 @@ class Resume(Program):
 class BadData(Program):
     def test_missing_things(self):
         self.refused(3, ["absent"], "train", "--root", "absent", "--packed", "x", *SMALL)
-        self.assertFalse(os.path.exists(self.path("runs")))
         self.refused(2, ["abacus"], "train", "--root", "scenes", "--packed", "packs", *SMALL, "--device", "abacus")
         self.refused(2, ["data.packed"], "train", "--root", "scenes", *SMALL)
         self.refused(2, ["--root"], "pack", "--packed", "x")
@@ -245,6 +244,12 @@ class BadData(Program):
     def test_a_device_that_is_not_there(self):
         done = self.start("train", "--root", "scenes", "--packed", "packs", *SMALL, "--device", "cuda:63")
         self.assertEqual(done.returncode, 4, done.stderr)
+
+    def test_nothing_is_left_behind(self):
+        for words in (["--root", "absent"], ["--root", "scenes", "--set", "sampler.images_per_class=60"]):
+            done = self.start("train", *words, "--packed", "left-pack", *SMALL, "--set", "run.directory=left")
+            self.assertIn(done.returncode, (2, 3))
+        self.assertFalse(os.path.exists(self.path("left")) and os.listdir(self.path("left")))
 
     def test_a_batch_larger_than_the_split(self):
         self.refused(2, ["sampler"], "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "sampler.images_per_class=60")
@@ -274,7 +279,8 @@ class BadData(Program):
         shutil.copytree(self.path("scenes"), self.path("scratched"))
         folder, _, files = next(t for t in os.walk(self.path("scratched", "Images")) if t[2])
         os.truncate(os.path.join(folder, files[0]), 200)
-        pack = self.json("pack", "--root", "scratched", "--packed", "scratched-pack", "--set", "data.image_size=32")
+        pack = self.json("pack", "--root", "scratched", "--packed", "scratched-pack", "--set", "data.image_size=32",
+                         "--set", "data.max_unreadable_share=0.2")
         self.assertEqual(sum(part["unreadable"] for part in pack["parts"]), 1)
         self.assertEqual(sum(part["images"] for part in pack["parts"]), 95)
 
