@@ -54,13 +54,22 @@ struct Decompressor {
   ~Decompressor() {
     if (handle) tjDestroy(handle);
   }
+  /// After an error in a header, libjpeg-turbo 2.1 refuses the next image too.
+  void renew() {
+    if (handle) tjDestroy(handle);
+    handle = tjInitDecompress();
+  }
 };
 
 void decode_jpeg(const std::vector<std::uint8_t>& bytes, const Target& target) {
-  thread_local const Decompressor decompressor;
+  thread_local Decompressor decompressor;
   const tjhandle handle = decompressor.handle;
   if (!handle) throw InternalError("libjpeg-turbo gave no decompressor");
-  const auto fail = [&] { throw DataError(fmt::format("{} is a corrupt JPEG: {}", target.path, tjGetErrorStr2(handle))); };
+  const auto fail = [&] {
+    const std::string sentence = fmt::format("{} is a corrupt JPEG: {}", target.path, tjGetErrorStr2(handle));
+    decompressor.renew();
+    throw DataError(sentence);
+  };
   int width = 0, height = 0, subsampling = 0, colourspace = 0;
   const auto size = static_cast<unsigned long>(bytes.size());
   if (tjDecompressHeader3(handle, bytes.data(), size, &width, &height, &subsampling, &colourspace) != 0) fail();
