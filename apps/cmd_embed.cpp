@@ -1,6 +1,7 @@
 // swath embed: embeddings of a split as .npy files, with the images' names.
 #include "apps/trained_model.h"
 #include "data/file.h"
+#include "engine/io/file.h"
 #include "engine/io/npy.h"
 
 namespace swath::app {

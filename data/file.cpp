@@ -109,19 +109,6 @@ void rename_file(const std::string& from, const std::string& to) {
   sync_folder_of(to);
 }
 
-void write_file(const std::string& path, const void* bytes, std::size_t count) {
-  const std::string temporary = path + ".tmp";
-  {
-    const FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
-    if (file.get() < 0) throw DataError(fmt::format("{} cannot be created: {}", temporary, system_message()));
-    write_at(file, temporary, bytes, count, 0);
-    if (::fsync(file.get()) != 0) throw DataError(fmt::format("{} cannot be written: {}", temporary, system_message()));
-  }
-  rename_file(temporary, path);
-}
-
-void write_file(const std::string& path, const std::string& text) { write_file(path, text.data(), text.size()); }
-
 void make_folder(const std::string& path) {
   std::error_code error;
   fs::create_directories(path, error);

@@ -1,5 +1,5 @@
-// Files of untrusted and of own content: names resolved below a root, whole reads with a limit, writes that are whole or
-// absent.
+// Files of an archive: names resolved below a root, whole reads with a limit, descriptors. (engine/io/file.h writes files
+// that are whole or absent.)
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -25,9 +25,6 @@ std::vector<std::uint8_t> read_file(const std::string& path, std::size_t limit);
 void read_file(const std::string& path, std::size_t limit, std::vector<std::uint8_t>& out);
 std::string read_text(const std::string& path, std::size_t limit);
 
-/// Replaces `path` by temp → fsync → rename → fsync of the folder. Throws DataError when the disk refuses.
-void write_file(const std::string& path, const void* bytes, std::size_t count);
-void write_file(const std::string& path, const std::string& text);
 /// rename + fsync of the folder.
 void rename_file(const std::string& from, const std::string& to);
 

@@ -17,7 +17,7 @@ void require_geotiff(const std::string& what);
 struct GeoTiffInfo {
   std::int64_t height = 0, width = 0, bands = 0;
   kernels::DType dtype = kernels::DType::u8;  // u8 or u16; another type is a DataError
-  std::vector<std::string> descriptions{};      // one per band; empty text where the file has none
+  std::vector<std::string> descriptions{};    // one per band; empty text where the file has none
 };
 GeoTiffInfo geotiff_info(const std::string& path);
 

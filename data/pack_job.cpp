@@ -13,6 +13,7 @@
 #include "data/packed_format.h"
 #include "engine/core/error.h"
 #include "engine/core/log.h"
+#include "engine/io/file.h"
 
 namespace swath {
 
@@ -176,7 +177,7 @@ void PackJob::finish(PackedInfo& info) {
   sync(data_, partial_);
   // An old sidecar must not meet the new pixels; without its sidecar a pack does not open. Interrupted between the two
   // renames, the next call completes the second one (recover_sidecar).
-  write_file(stem_ + kNewSidecar, sidecar_text(info));
+  atomic_write(stem_ + kNewSidecar, sidecar_text(info));
   ::unlink((stem_ + ".json").c_str());
   rename_file(partial_, stem_ + ".npy");
   rename_file(stem_ + kNewSidecar, stem_ + ".json");

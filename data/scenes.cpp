@@ -18,6 +18,7 @@
 #include "data/scene_painter.h"
 #include "data/workers.h"
 #include "engine/core/error.h"
+#include "engine/io/file.h"
 
 namespace swath {
 
@@ -87,7 +88,7 @@ void claim_folder(const std::string& folder, const std::string& text) {
   const std::string file = folder + "/SYNTHETIC.txt";
   if (!list_folder(folder).empty() && !(is_file(file) && read_text(file, 1 << 16) == text))
     throw UserError(fmt::format("{} holds other files; name a new folder for the scenes", folder));
-  write_file(file, text);
+  atomic_write(file, text);
 }
 
 void write_label_csv(const std::string& root, const std::vector<std::vector<Cover>>& covers, std::int64_t images) {
@@ -102,7 +103,7 @@ void write_label_csv(const std::string& root, const std::vector<std::vector<Cove
     for (const Cover c : covers[static_cast<std::size_t>(i)]) fields[static_cast<std::size_t>(c) + 1] = "1";
     text.try_emplace(category, header).first->second += csv_line(fields);
   }
-  for (const auto& [category, rows] : text) write_file(fmt::format("{}/labels/{}.csv", root, category), rows);
+  for (const auto& [category, rows] : text) atomic_write(fmt::format("{}/labels/{}.csv", root, category), rows);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "data/file.h"
 #include "engine/core/error.h"
 #include "engine/core/log.h"
+#include "engine/io/file.h"
 
 namespace swath {
 
@@ -105,7 +106,7 @@ void write_splits(const Dataset& dataset, const Splits& splits, const std::strin
         fields[static_cast<std::size_t>(c + 1)] = dataset.labels().has(i, c) ? "1" : "0";
       text += csv_line(fields);
     }
-    write_file(fmt::format("{}/{}.csv", directory, name_of(part)), text);
+    atomic_write(fmt::format("{}/{}.csv", directory, name_of(part)), text);
   }
 }
 

@@ -40,9 +40,6 @@ class Svg {
   std::string title_, body_;
 };
 
-/// Writes to a temporary name and renames. Throws DataError that names the file.
-void write_text_file(const std::string& file, std::string_view text);
-
 /// Converts an SVG file with rsvg-convert (librsvg2-bin). Throws UserError when the program is missing, DataError when
 /// it fails. No shell is involved.
 void svg_to_png(const std::string& svg_file, const std::string& png_file);

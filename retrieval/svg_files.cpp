@@ -1,4 +1,4 @@
-// Files of pictures: atomic text files, PNG by libspng, SVG to PNG by rsvg-convert (methods.md §8).
+// Files of pictures: PNG by libspng, SVG to PNG by rsvg-convert (methods.md §8).
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
@@ -8,7 +8,6 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -47,25 +46,7 @@ struct FreeSpng {
   void operator()(spng_ctx* context) const { spng_ctx_free(context); }
 };
 
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-
 }  // namespace
-
-void write_text_file(const std::string& file, std::string_view text) {
-  const std::string temporary = fmt::format("{}.{}.tmp", file, getpid());
-  const auto fail = [&](const char* what) {
-    const int error = errno;
-    std::remove(temporary.c_str());
-    throw DataError(fmt::format("Cannot {} {}: {}; check the folder and the space left.", what, file, std::strerror(error)));
-  };
-  std::unique_ptr<std::FILE, CloseFile> out(std::fopen(temporary.c_str(), "wbe"));
-  if (!out) fail("create");
-  if (std::fwrite(text.data(), 1, text.size(), out.get()) != text.size() || std::fflush(out.get()) != 0) fail("write");
-  if (std::fclose(out.release()) != 0) fail("write");
-  if (std::rename(temporary.c_str(), file.c_str()) != 0) fail("replace");
-}
 
 void svg_to_png(const std::string& svg_file, const std::string& png_file) {
   const int status = run_program("rsvg-convert", {"--format=png", "--output=" + png_file, "--", svg_file});

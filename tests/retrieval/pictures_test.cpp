@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "engine/core/error.h"
+#include "engine/io/file.h"
 #include "retrieval/plots.h"
 #include "retrieval/samples.h"
 #include "tests/retrieval/retrieval_data.h"
@@ -34,7 +35,7 @@ class Pictures : public testing::Test {
   /// Writes the picture and parses it with python's XML parser.
   void expect_well_formed(const std::string& name, const std::string& svg) {
     const std::string file = folder_ / (name + ".svg");
-    write_text_file(file, svg);
+    atomic_write(file, svg);
     if (std::system("python3 -c 'import xml.etree' 2>/dev/null") != 0) GTEST_SKIP() << "python3 is not installed";
     const std::string command =
         "python3 -c 'import sys, xml.etree.ElementTree as e; sys.exit(e.parse(sys.argv[1]).getroot().tag != "
@@ -182,7 +183,7 @@ TEST_F(Pictures, PngHoldsTheImage) {
 
 TEST_F(Pictures, SvgToPng) {
   const std::string svg = folder_ / "a 'quoted' name.svg", png = folder_ / "-out.png";
-  write_text_file(svg, line_chart({"t", "x", "y", {{"a", {0, 1}, {0, 1}}}}));
+  atomic_write(svg, line_chart({"t", "x", "y", {{"a", {0, 1}, {0, 1}}}}));
   if (std::system("rsvg-convert --version >/dev/null 2>&1") != 0) {
     EXPECT_THROW(svg_to_png(svg, png), UserError);
     GTEST_SKIP() << "rsvg-convert is not installed";
@@ -201,7 +202,7 @@ TEST_F(Pictures, WithoutRsvgConvert) {
   setenv("PATH", path.c_str(), 1);
 }
 
-TEST_F(Pictures, WriteRefusesABadFolder) { EXPECT_THROW(write_text_file(folder_ / "none" / "a.svg", "x"), DataError); }
+TEST_F(Pictures, WriteRefusesABadFolder) { EXPECT_THROW(atomic_write(folder_ / "none" / "a.svg", "x"), DataError); }
 
 }  // namespace
 }  // namespace swath
