@@ -36,8 +36,13 @@ void run_pack(const ConfigArgs& args, Output& output) {
                    {"bands", image.bands},
                    {"parts", parts},
                    {"skipped", skips_of(prepared.dataset->report())}};
-  for (const SkipReport::Entry& entry : prepared.dataset->report().unreadable)
-    output.text(fmt::format("  skipped {}: {}\n", entry.file, entry.reason));
+  const PackedSet packed = open_packed(options.data.packed);
+  for (const Part part : kParts)
+    output.json()["skipped_images"][name_of(part)] = skips_of(packed[part].info().report)["unreadable"];
+  std::vector<SkipReport::Entry> skipped = prepared.dataset->report().unreadable;
+  for (const Part part : kParts)
+    for (const SkipReport::Entry& entry : packed[part].info().report.unreadable) skipped.push_back(entry);
+  for (const SkipReport::Entry& entry : skipped) output.text(fmt::format("  skipped {}: {}\n", entry.file, entry.reason));
 }
 
 }  // namespace

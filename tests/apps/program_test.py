@@ -283,6 +283,8 @@ class BadData(Program):
                          "--set", "data.max_unreadable_share=0.2")
         self.assertEqual(sum(part["unreadable"] for part in pack["parts"]), 1)
         self.assertEqual(sum(part["images"] for part in pack["parts"]), 95)
+        listed = [entry["file"] for part in pack["skipped_images"].values() for entry in part]
+        self.assertEqual([os.path.basename(name) for name in listed], [files[0]])
 
     def test_a_torn_pack(self):
         self.ok("pack", "--root", "scenes", "--packed", "short", "--set", "data.image_size=32")
