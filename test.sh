@@ -4,7 +4,7 @@
 # archives), SWATH_PEERS_PYTHON (python with numpy, pillow, safetensors, scikit-learn, rasterio; made in build/peers
 # otherwise). The last line is "N passed, N failed", with ", N skipped" where tests were.
 set -uo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit 1
 passed=0 failed=0 skipped=0
 say() { printf '\n== %s\n' "$*"; }
 broken() { echo "FAILED: $*"; failed=$((failed + 1)); }
