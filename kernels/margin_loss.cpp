@@ -74,7 +74,7 @@ void margin_loss(const MarginLossArgs& args, Cpu) {
       serial_below_for(2 * args.cols));
 
   std::int64_t active = 0;
-  for (std::int64_t t = 0; t < used; ++t) active += terms[t].pull > 0.0f || terms[t].push > 0.0f ? 1 : 0;
+  for (std::int64_t t = 0; t < used; ++t) active += is_active(terms[t]) ? 1 : 0;
   const float penalty = args.beta_kind == MarginBeta::scalar
                             ? std::abs(args.beta[0])
                             : lane_sum(used, [terms](std::int64_t t) { return terms[t].abs_beta; });

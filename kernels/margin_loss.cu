@@ -48,8 +48,6 @@ __device__ float gradient_scale(const MarginLossArgs& args, int active) {
   return active > 0 ? (args.loss_scale ? *args.loss_scale : 1.0f) / static_cast<float>(active) : 0.0f;
 }
 
-__device__ bool is_active(const MarginTerms& terms) { return terms.pull > 0.0f || terms.push > 0.0f; }
-
 template <int kWidth>
 __device__ void add_scaled_difference(Floats<kWidth>& sum, float factor, const Floats<kWidth>& x, const float* other) {
   const Floats<kWidth> y = load<kWidth>(other);

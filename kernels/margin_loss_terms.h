@@ -20,9 +20,14 @@ struct alignas(16) MarginTerms {
 
 SWATH_HOST_DEVICE MarginTerms margin_terms(const MarginLossArgs& args, float beta, float d_ap, float d_an) {
   const float too_far = d_ap - beta + args.margin, too_near = beta - d_an + args.margin;
-  return {too_far > 0.0f ? 1.0f / d_ap : 0.0f, too_near > 0.0f ? 1.0f / d_an : 0.0f,
-          (too_far > 0.0f ? too_far : 0.0f) + (too_near > 0.0f ? too_near : 0.0f), std::fabs(beta)};
+  // Written so that a NaN counts as active and reaches the loss, where the trainer sees it.
+  const bool pulls = !(too_far <= 0.0f), pushes = !(too_near <= 0.0f);
+  return {pulls ? 1.0f / d_ap : 0.0f, pushes ? 1.0f / d_an : 0.0f, (pulls ? too_far : 0.0f) + (pushes ? too_near : 0.0f),
+          std::fabs(beta)};
 }
+
+/// Whether the triplet is one of A.
+SWATH_HOST_DEVICE bool is_active(const MarginTerms& terms) { return !(terms.loss == 0.0f); }
 
 /// Which β triplet t uses.
 SWATH_HOST_DEVICE std::int64_t beta_index(const MarginLossArgs& args, std::int64_t t) {

@@ -208,6 +208,17 @@ TEST_P(MarginLossTest, NothingActiveGivesZero) {
   }
 }
 
+TEST_P(MarginLossTest, ValuesThatAreNotFiniteReachTheLoss) {
+  for (const float bad : {NAN, INFINITY}) {
+    MarginInput row = make_input({.rows = 8, .cols = 4, .triplets = 20});
+    row.x[5] = bad;
+    EXPECT_FALSE(std::isfinite(run(GetParam(), row).loss)) << bad;
+    MarginInput boundary = make_input({.rows = 8, .cols = 4, .triplets = 20});
+    boundary.beta[0] = bad;
+    EXPECT_FALSE(std::isfinite(run(GetParam(), boundary).loss)) << bad;
+  }
+}
+
 TEST_P(MarginLossTest, GradientMatchesCentralDifferences) {
   for (const std::int64_t classes : {0, 4}) {
     MarginInput in = make_input({.rows = 10, .cols = 9, .triplets = 25, .classes = classes});

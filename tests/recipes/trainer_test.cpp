@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "data/scenes.h"
 
@@ -136,21 +137,22 @@ TEST_F(TrainerTest, BatchLargerThanTheSplitNamesTheKeys) {
   }
 }
 
-TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRun) {
+TEST_F(TrainerTest, ALossThatIsNotFiniteStopsTheRunAndNamesTheStep) {
   TrainOptions wanted = options("diverged");
-  wanted.epochs = 3;
-  wanted.optimizer.kind = "sgd";
-  wanted.optimizer.backbone.lr = wanted.optimizer.head.lr = 10;
-  wanted.optimizer.beta.lr = 10;
-  wanted.optimizer.momentum = 0;
-  wanted.optimizer.head.weight_decay = 10;
-  wanted.optimizer.backbone.weight_decay = 10;
-  wanted.optimizer.beta.weight_decay = 10;
-  wanted.epochs = 60;
-  wanted.validation.every = 1000;
   wanted.validation.untrained = false;
   RunDir run = RunDir::create(wanted);
-  EXPECT_THROW(train(wanted, run), NanError);
+  const auto device = Device::open("cpu");
+  const PackedSet data = open_or_pack(wanted.data, wanted.pack);
+  Trainer trainer(*device, wanted, data, run);
+  Parameter& beta = *trainer.block().find("margin.beta");
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  beta.value.copy_from_host(&nan);
+  try {
+    trainer.run();
+    FAIL();
+  } catch (const NanError& error) {
+    EXPECT_NE(std::string(error.what()).find("at step 0"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace
