@@ -24,4 +24,9 @@ if [ "$(id -u)" -ne 0 ]; then
   root=(sudo)
 fi
 "${root[@]}" apt-get update -q
-"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
+known=()
+for package in "${missing[@]}"; do
+  if apt-cache show "$package" >/dev/null 2>&1; then known+=("$package"); else echo "this release has no package $package; going on without it"; fi
+done
+[ ${#known[@]} -eq 0 ] && exit 0
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${known[@]}"
