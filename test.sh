@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds and runs every test: the CPU configuration, and the CUDA one where nvcc is there. With CI=true a missing nvcc or CUDA
 # simulator is a failure. Environment: SWATH_GPUSIM (folder of a built CUDA simulator), SWATH_DATA (folder with real
-# archives), SWATH_PEERS_PYTHON (python with numpy, pillow, safetensors, scikit-learn, rasterio; made in build/peers
+# archives), SWATH_PEERS_PYTHON (python with the packages listed below; made in build/peers
 # otherwise). The last line is "N passed, N failed", with ", N skipped" where tests were.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
@@ -20,7 +20,7 @@ say "packages"
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 say "peers (Python packages that results are compared with)"
 if [ -z "${SWATH_PEERS_PYTHON:-}" ]; then
-  packages=(numpy pillow safetensors scikit-learn rasterio)
+  packages=(numpy pillow safetensors scikit-learn iterative-stratification rasterio)
   [ -n "$nvcc" ] && packages+=(nvidia-cudnn-frontend)
   if [ ! -f build/peers/ready ]; then
     python3 -m venv build/peers && build/peers/bin/pip install -q "${packages[@]}" && touch build/peers/ready ||
