@@ -74,11 +74,40 @@ struct Descriptions {
   }
 };
 
+// oneDNN 3 takes engine, sizes and attributes in one constructor; oneDNN 2 wraps the sizes in an operation descriptor.
 dnnl::convolution_forward::primitive_desc forward_desc(const Descriptions& d, const dnnl::engine& engine) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine,
+          prop_kind::forward_training,
+          dnnl::algorithm::convolution_direct,
+          d.source,
+          d.weights,
+          d.destination,
+          d.stride,
+          d.pad,
+          d.pad,
+          attributes()};
+#else
   return {{prop_kind::forward_training, dnnl::algorithm::convolution_direct, d.source, d.weights, d.destination, d.stride,
            d.pad, d.pad},
           attributes(),
           engine};
+#endif
+}
+
+// The gradient of the data or of the weights, whose descriptors take the same arguments.
+template <class PrimitiveDesc>
+PrimitiveDesc backward_desc(const Descriptions& d, const dnnl::convolution_forward::primitive_desc& forward,
+                            const dnnl::engine& engine) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine,      dnnl::algorithm::convolution_direct, d.source, d.weights, d.destination, d.stride, d.pad, d.pad, forward,
+          attributes()};
+#else
+  return {{dnnl::algorithm::convolution_direct, d.source, d.weights, d.destination, d.stride, d.pad, d.pad},
+          attributes(),
+          engine,
+          forward};
+#endif
 }
 
 // What the backward directions need as a hint: a forward convolution whose weights have the activations' type.
@@ -103,8 +132,10 @@ bool has_large_matrix(const ConvGeometry& g) {
 }
 
 bool has_bf16() {
-  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
-  return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
+  // Each instruction set is the bits of those that it includes; newer sets than this one are known to newer versions only.
+  const auto bits = [](dnnl::cpu_isa isa) { return static_cast<unsigned>(isa); };
+  const unsigned wanted = bits(dnnl::cpu_isa::avx512_core_bf16);
+  return (bits(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
 }
 
 struct Convolutions::Impl {
@@ -151,9 +182,7 @@ void Convolutions::Impl::make_transposed_forward(Plan& plan, const ConvGeometry&
   ConvGeometry reversed = g;
   std::swap(reversed.c, reversed.k);
   const Descriptions d(reversed, Descriptions::type(g));
-  const dnnl::convolution_backward_data::primitive_desc desc(
-      {dnnl::algorithm::convolution_direct, d.source, d.weights, d.destination, d.stride, d.pad, d.pad}, attributes(), engine,
-      hint(reversed, engine));
+  const auto desc = backward_desc<dnnl::convolution_backward_data::primitive_desc>(d, hint(reversed, engine), engine);
   plan.user_weights = memory::desc({g.c, g.k, g.r, g.s}, memory::data_type::f32, memory::format_tag::iohw);
   plan.weights = desc.weights_desc();
   plan.primitive = dnnl::convolution_backward_data(desc);
@@ -179,16 +208,12 @@ Plan Convolutions::Impl::make_plan(Direction direction, const ConvGeometry& g) c
     plan.primitive = dnnl::convolution_forward(desc);
     take_primitive(plan, desc);
   } else if (direction == Direction::backward_data) {
-    const dnnl::convolution_backward_data::primitive_desc desc(
-        {dnnl::algorithm::convolution_direct, d.source, d.weights, d.destination, d.stride, d.pad, d.pad}, attributes(), engine,
-        hint(g, engine));
+    const auto desc = backward_desc<dnnl::convolution_backward_data::primitive_desc>(d, hint(g, engine), engine);
     plan.weights = desc.weights_desc();
     plan.primitive = dnnl::convolution_backward_data(desc);
     take_primitive(plan, desc);
   } else {
-    const dnnl::convolution_backward_weights::primitive_desc desc(
-        {dnnl::algorithm::convolution_direct, d.source, d.weights, d.destination, d.stride, d.pad, d.pad}, attributes(), engine,
-        hint(g, engine));
+    const auto desc = backward_desc<dnnl::convolution_backward_weights::primitive_desc>(d, hint(g, engine), engine);
     plan.weights = desc.diff_weights_desc();
     plan.primitive = dnnl::convolution_backward_weights(desc);
     take_primitive(plan, desc);
