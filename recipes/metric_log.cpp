@@ -67,12 +67,19 @@ std::vector<MetricRecord> MetricLog::read() const {
   return records;
 }
 
-void MetricLog::truncate(std::uint64_t step) {
+void MetricLog::truncate(std::uint64_t step, std::int64_t validated_epoch) {
   std::vector<MetricRecord> kept = read();
-  std::set<std::string> groups;
-  for (const MetricRecord& record : kept) groups.insert(record.group);
-  std::erase_if(kept, [step](const MetricRecord& record) { return record.step > step; });
+  std::erase_if(kept, [=](const MetricRecord& record) {
+    return record.step > step || (record.group != "train" && record.epoch > validated_epoch);
+  });
+  rewrite(kept);
+}
 
+void MetricLog::clear() { rewrite({}); }
+
+void MetricLog::rewrite(const std::vector<MetricRecord>& kept) {
+  std::set<std::string> groups;
+  for (const MetricRecord& record : read()) groups.insert(record.group);
   // Written beside the old files and renamed over them: a stop in between loses nothing.
   std::map<std::string, std::string> texts{{kJsonl, ""}};
   for (const std::string& group : groups) texts[group + ".csv"] = "";

@@ -25,12 +25,16 @@ class MetricLog {
 
   /// Writes and flushes one line. Throws DataError when the disk is full.
   void write(const MetricRecord& record);
-  /// Drops every line beyond `step` steps, and a torn last line: what a resumed run will write again.
-  void truncate(std::uint64_t step);
+  /// Drops what a resumed run will write again: lines beyond `step` steps, validations beyond `validated_epoch` epochs, and a
+  /// torn last line.
+  void truncate(std::uint64_t step, std::int64_t validated_epoch);
+  /// Drops everything.
+  void clear();
   /// All records of metrics.jsonl in order.
   std::vector<MetricRecord> read() const;
 
  private:
+  void rewrite(const std::vector<MetricRecord>& kept);
   void append(const std::filesystem::path& file, const std::string& line);
   std::string csv_line(const MetricRecord& record) const;
 

@@ -1,5 +1,6 @@
 #include "recipes/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "data/loader.h"
@@ -34,6 +35,7 @@ struct Trainer::Impl {
   std::int64_t batch = 0;
   double best_recall = -1;
   std::int64_t best_epoch = -1;
+  std::int64_t validated_epoch = -1;  // the last that was validated, 0 for the untrained network
 
   TrainHooks hooks;
   TrainResult result;
@@ -50,6 +52,7 @@ struct Trainer::Impl {
       load_pretrained(block, options.model.pretrained, {.copy_weights = options.model.copy_weights});
     optimizer = std::make_unique<Optimizer>(block, options.optimizer);
     step = std::make_unique<TrainStep>(device, *recipe, block, *optimizer, scalars, options, data.train);
+    check_validation();
     const std::int64_t rows = recipe->sampler().max_rows();
     if (rows > data.train.rows())
       throw UserError(
@@ -57,6 +60,25 @@ struct Trainer::Impl {
                       "sampler.classes_per_batch or sampler.batch_size",
                       rows, data.train.rows()));
     resume();
+  }
+
+  const PackedSplit& validation_split() const {
+    const std::string& part = options.validation.part;
+    return part == "train" ? data.train : part == "test" ? data.test : data.val;
+  }
+
+  // What would only show in the first validation, epochs later.
+  void check_validation() const {
+    const EvaluateOptions& retrieval = options.validation.retrieval;
+    const std::int64_t rows = validation_split().rows();
+    for (const std::int64_t k : retrieval.ks) {
+      if (k >= rows)
+        throw UserError(fmt::format("validation.retrieval.ks asks for {} neighbours, but {} has {} images; choose at most {}",
+                                    k, options.validation.part, rows, rows - 1));
+    }
+    const auto& names = retrieval.metrics;
+    if (retrieval.ks.empty() || (!names.empty() && std::find(names.begin(), names.end(), "recall") == names.end()))
+      throw UserError("validation.retrieval needs one of ks at least, and recall in metrics: it chooses the best checkpoint");
   }
 
   void visit_state(StateVisitor& visitor) {
@@ -69,6 +91,7 @@ struct Trainer::Impl {
     visitor.scalar("batch", batch);
     visitor.scalar("best_recall", best_recall);
     visitor.scalar("best_epoch", best_epoch);
+    visitor.scalar("validated_epoch", validated_epoch);
     recipe->visit_state(visitor);
   }
 
@@ -82,12 +105,41 @@ struct Trainer::Impl {
   }
 
   void resume() {
-    if (run_dir.checkpoints().empty()) return;
-    const CheckpointInfo found = run_dir.checkpoints().load_latest([this](StateVisitor& visitor) { visit_state(visitor); });
+    CheckpointStore& checkpoints = run_dir.checkpoints();
+    if (checkpoints.empty()) {
+      run_dir.log().clear();
+      return;
+    }
+    const CheckpointInfo found = checkpoints.load_latest([this](StateVisitor& visitor) { visit_state(visitor); });
     require_same_names(found.classes, data.train.class_names(), "the classes of the checkpoint and of the packed data");
     require_same_names(found.bands, data.train.image().bands, "the bands of the checkpoint and of the packed data");
-    run_dir.log().truncate(steps_done);
-    log::info("resuming {} at epoch {}, step {}", run_dir.path().string(), epoch + 1, steps_done);
+    run_dir.log().truncate(steps_done, validated_epoch);
+    for (const MetricRecord& record : run_dir.log().read()) recall_validation(record);
+    result.best_checkpoint = checkpoints.best();
+    result.last_checkpoint = checkpoints.latest();
+    if (epoch < options.epochs) log::info("resuming {} at epoch {}, step {}", run_dir.path().string(), epoch + 1, steps_done);
+  }
+
+  // A continued run reports what its earlier part has measured.
+  void recall_validation(const MetricRecord& record) {
+    if (record.group == "train") return;
+    ValidationReport made{
+        .epoch = record.epoch, .step = record.step, .part = record.group, .table = {}, .best = record.epoch == best_epoch};
+    for (const auto& [name, value] : record.values) {
+      const std::size_t at = name.find('@');
+      if (at == std::string::npos) continue;
+      const std::int64_t k = std::stoll(name.substr(at + 1));
+      if (std::find(made.table.ks.begin(), made.table.ks.end(), k) == made.table.ks.end()) made.table.ks.push_back(k);
+      const std::string metric = name.substr(0, at);
+      if (made.table.rows.empty() || made.table.rows.back().first != metric) made.table.rows.push_back({metric, {}});
+      made.table.rows.back().second.push_back(value);
+    }
+    keep(made);
+  }
+
+  void keep(const ValidationReport& made) {
+    (made.epoch == 0 ? result.untrained : result.last) = made;
+    if (made.best) result.best = made;
   }
 
   void save() {
@@ -162,21 +214,21 @@ struct Trainer::Impl {
     }
     loader.finish();
     drain();
-    report(sampler.batches_per_epoch());
+    if (images_since_report > 0) report(sampler.batches_per_epoch());
     ++epoch;
     batch = 0;
   }
 
   ValidationReport validate() {
     const double begun = now_seconds();
-    const PackedSplit& split = options.validation.part == "train"  ? data.train
-                               : options.validation.part == "test" ? data.test
-                                                                   : data.val;
+    const PackedSplit& split = validation_split();
     const std::vector<float> embeddings = embed_split(device, *recipe, split,
                                                       {.batch_size = options.validation.batch_size,
                                                        .crop = options.crop,
                                                        .activation = activation_type(options.precision),
-                                                       .progress = {}});
+                                                       .progress = [this](std::int64_t, std::int64_t) {
+                                                         if (stop_requested()) save_and_stop();
+                                                       }});
     const LabelledEmbeddings rows{{embeddings.data(), split.rows(), recipe->embedding_width()},
                                   {split.labels().data(), split.rows(), split.labels().classes()}};
     ValidationReport made{.epoch = epoch,
@@ -195,30 +247,39 @@ struct Trainer::Impl {
         record.values.emplace_back(fmt::format("{}@{}", name, made.table.ks[i]), values[i]);
     run_dir.log().write(record);
     const double recall = made.table.at("recall", made.table.ks.front());
+    validated_epoch = epoch;
     if (epoch > 0 && recall > best_recall) {
       made.best = true;
       best_recall = recall;
       best_epoch = epoch;
-      result.best = made;
     }
-    (epoch == 0 ? result.untrained : result.last) = made;
+    keep(made);
     run_dir.write_curves();
     if (hooks.validated) hooks.validated(made);
     if (made.best)
       result.best_checkpoint = run_dir.checkpoints().save_best(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
   }
 
+  bool validation_due() const {
+    if (validated_epoch >= epoch) return false;
+    if (epoch == 0) return batch == 0 && options.validation.untrained;
+    return batch == 0 && (epoch == options.epochs || epoch % options.validation.every == 0);
+  }
+
   TrainResult run(const TrainHooks& with) {
     hooks = with;
     started = reported = now_seconds();
     first_step = steps_done;
-    if (steps_done == 0 && options.validation.untrained) validate_and_log();
-    while (epoch < options.epochs) {
+    while (true) {
+      // Saved first, so that a kill during a long validation loses nothing; a resumed run then validates.
+      const bool due = validation_due(), finished = epoch >= options.epochs;
+      if (epoch > 0 && batch == 0 && steps_done > first_step && (due || finished || epoch % options.run.checkpoint_every == 0))
+        save();
+      if (due) validate_and_log();
+      if (due && finished) save();
+      if (finished) break;
+      if (stop_requested()) save_and_stop();
       train_epoch();
-      const bool last = epoch == options.epochs;
-      if (last || epoch % options.validation.every == 0) validate_and_log();
-      if (last || epoch % options.run.checkpoint_every == 0) save();
-      if (!last && stop_requested()) save_and_stop();
     }
     result.steps = steps_done;
     result.seconds = now_seconds() - started;

@@ -267,11 +267,16 @@ CheckpointInfo CheckpointStore::load_latest(const VisitState& visit) const {
   throw DataError(fmt::format("no checkpoint in {} can be read; start a new run", folder_));
 }
 
-std::string CheckpointStore::best_or_latest() const {
+std::string CheckpointStore::best() const {
   const fs::path best = fs::path(folder_) / "best.safetensors";
-  if (fs::exists(best)) return best.string();
+  return fs::exists(best) ? best.string() : "";
+}
+
+std::string CheckpointStore::latest() const {
   const std::vector<std::string> files = newest_first();
   return files.empty() ? "" : files.front();
 }
+
+std::string CheckpointStore::best_or_latest() const { return best().empty() ? latest() : best(); }
 
 }  // namespace swath

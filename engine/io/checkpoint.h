@@ -53,6 +53,9 @@ class CheckpointStore {
   std::string save_best(const CheckpointInfo& info, const VisitState& visit);
   /// Newest first; a corrupt file is passed over with a warning. Throws DataError when none can be read.
   CheckpointInfo load_latest(const VisitState& visit) const;
+  /// The file of the best checkpoint, and of the newest; empty when there is none.
+  std::string best() const;
+  std::string latest() const;
   /// The best checkpoint, else the newest; empty when there is none.
   std::string best_or_latest() const;
 

@@ -115,6 +115,87 @@ TEST_F(TrainerTest, AStopInTheMiddleOfAnEpochResumesBitEqual) {
   EXPECT_EQ(text_of(folder_ / "runs" / "unbroken" / "metrics.jsonl"), text_of(folder_ / "runs" / "broken" / "metrics.jsonl"));
 }
 
+TEST_F(TrainerTest, AStopDuringValidationSavesAndTheResumedRunValidates) {
+  TrainOptions wanted = options("unstopped");
+  wanted.epochs = 2;
+  {
+    RunDir run = RunDir::create(wanted);
+    train(wanted, run);
+  }
+  const std::vector<float> expected = weights_;
+  wanted.run.name = "stopped";
+  std::atomic<bool> stop{true};
+  TrainHooks hooks;
+  hooks.stop = &stop;
+  {
+    RunDir run = RunDir::create(wanted);
+    EXPECT_THROW(train(wanted, run, hooks), Preempted);  // in the validation of the untrained network
+  }
+  stop = false;
+  hooks.progress = [&](const TrainProgress& progress) { stop = progress.batch == progress.batches && progress.epoch == 1; };
+  {
+    RunDir run = RunDir::open(folder_ / "runs" / "stopped");
+    EXPECT_THROW(train(wanted, run, hooks), Preempted);  // in the last one
+  }
+  {
+    RunDir run = RunDir::open(folder_ / "runs" / "stopped");
+    const TrainResult result = train(wanted, run);
+    ASSERT_TRUE(result.untrained && result.best && result.last);
+    EXPECT_EQ(result.untrained->epoch, 0);
+    EXPECT_EQ(result.last->epoch, 2);
+  }
+  EXPECT_EQ(weights_, expected);
+  for (const char* file : {"metrics.jsonl", "train.csv", "val.csv"})
+    EXPECT_EQ(text_of(folder_ / "runs" / "unstopped" / file), text_of(folder_ / "runs" / "stopped" / file)) << file;
+  // A finished run that is continued reports what it measured and changes nothing.
+  RunDir run = RunDir::open(folder_ / "runs" / "stopped");
+  const TrainResult again = train(wanted, run);
+  ASSERT_TRUE(again.untrained && again.best && again.last);
+  EXPECT_FALSE(again.best_checkpoint.empty());
+  EXPECT_FALSE(again.last_checkpoint.empty());
+  EXPECT_EQ(again.last->table.ks, (std::vector<std::int64_t>{1, 2}));
+  EXPECT_EQ(text_of(folder_ / "runs" / "unstopped" / "val.csv"), text_of(folder_ / "runs" / "stopped" / "val.csv"));
+}
+
+TEST_F(TrainerTest, ARunKilledBeforeItsFirstCheckpointStartsItsLogAgain) {
+  TrainOptions wanted = options("killed");
+  wanted.epochs = 1;
+  {
+    RunDir run = RunDir::create(wanted);
+    run.log().write({"val", 0, 0, {{"recall@1", 0.5}}});
+    run.log().write({"train", 1, 1, {{"loss", 0.5}}});
+  }
+  RunDir run = RunDir::open(folder_ / "runs" / "killed");
+  train(wanted, run);
+  std::int64_t untrained = 0, first = 0;
+  for (const MetricRecord& record : run.log().read()) {
+    untrained += record.group == "val" && record.step == 0;
+    first += record.group == "train" && record.step == 1;
+  }
+  EXPECT_EQ(untrained, 1);
+  EXPECT_EQ(first, 1);
+}
+
+TEST_F(TrainerTest, ValidationThatCannotWorkIsRefusedAtTheStart) {
+  const auto refused = [](const TrainOptions& wanted, const std::string& key) {
+    RunDir run = RunDir::create(wanted);
+    const auto device = Device::open("cpu");
+    const PackedSet data = open_or_pack(wanted.data, wanted.pack);
+    try {
+      const Trainer trainer(*device, wanted, data, run);
+      FAIL() << key;
+    } catch (const UserError& error) {
+      EXPECT_NE(std::string(error.what()).find(key), std::string::npos) << error.what();
+    }
+  };
+  TrainOptions wanted = options("too-many");
+  wanted.validation.retrieval.ks = {1, 100};
+  refused(wanted, "validation.retrieval.ks");
+  wanted = options("no-recall");
+  wanted.validation.retrieval.metrics = {"map"};
+  refused(wanted, "recall");
+}
+
 TEST_F(TrainerTest, ANewRunNeverReusesAFolderAndTwoRunsNeverShareOne) {
   TrainOptions wanted = options("taken");
   wanted.epochs = 1;
