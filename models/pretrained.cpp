@@ -1,7 +1,6 @@
 #include "models/pretrained.h"
 
 #include <map>
-#include <set>
 
 #include "engine/core/error.h"
 #include "engine/io/safetensors.h"
@@ -37,6 +36,15 @@ std::vector<float> to_own_layout(const std::vector<float>& from, const Shape& ow
     }
   }
   return to;
+}
+
+/// Whether the first convolution of the file can be widened to `in` channels.
+bool widens(const std::string& file, std::int64_t file_in, std::int64_t in, std::int64_t copied) {
+  if (file_in >= in) return false;
+  if (copied < 0 || copied >= file_in)
+    throw DataError(
+        fmt::format("copy_weights is {}, but conv1.weight of {} has {} channels; choose one of them", copied, file, file_in));
+  return true;
 }
 
 struct Target {
@@ -77,7 +85,7 @@ PretrainedReport load_pretrained(ParameterBlock& block, const std::string& file,
       fits = got == wanted;
       file_in = got.size() == 4 ? got[1] : 0;
       if (!fits && name == "conv1.weight" && got.size() == 4 && got[0] == own[0] && got[2] == own[1] && got[3] == own[2])
-        fits = file_in < own[3] && options.copy_weights < file_in;
+        fits = widens(file, file_in, own[3], options.copy_weights);
     }
     if (!fits) {
       misshapen.push_back(fmt::format("{} is {} instead of {}", name, fmt::join(got, "x"), fmt::join(wanted, "x")));

@@ -20,8 +20,8 @@ struct PretrainedReport {
 
 /// Fills parameters and running statistics named `<prefix><torchvision name>`. Convolutions are stored O×I×H×W in the file.
 /// A first convolution with fewer input channels than the model's is widened: the extra channels copy `copy_weights`.
-/// Throws DataError that names every missing, surplus or misshapen tensor; a PyTorch .pth is refused with the command
-/// that converts it. Nothing is changed when it throws.
+/// Throws DataError that names every missing, surplus or misshapen tensor, or a `copy_weights` the file lacks; a PyTorch .pth
+/// is refused with the command that converts it. Nothing is changed when it throws.
 PretrainedReport load_pretrained(ParameterBlock& block, const std::string& file, const PretrainedOptions& options = {});
 
 }  // namespace swath
