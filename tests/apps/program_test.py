@@ -163,6 +163,20 @@ class Pipeline(Program):
         again = self.json("eval", "--embeddings", "e/embeddings.npy", "--labels", "e/labels.npy", "--k", "1,3")
         self.assertEqual(again["metrics"], scored["metrics"])
 
+    def test_twelve_bands_with_43_and_19_classes(self):
+        geotiff = next(f for f in self.json("doctor")["findings"] if f["name"] == "GeoTIFF")
+        if not geotiff["present"]:
+            self.skipTest("this build has no GDAL")
+        self.ok("scenes", "--out", "sentinel", "--layout", "bigearthnet", "--images", "120", "--seed", "3")
+        for classes in ("43", "19"):
+            done = self.start("train", "--root", "sentinel", "--packed", "bands-" + classes, *SMALL, "--set", "run.name=bands-" + classes,
+                              "--set", "data.classes=" + classes, "--set", "epochs=1", "--set", "validation.untrained=false")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(self.path("bands-" + classes, "train.json")) as file:
+                self.assertEqual(len(json.load(file)["content"]["bands"]), 12)
+            scored = self.json("eval", "--run", "runs/bands-" + classes, "--k", "1")
+            self.assertGreater(scored["metrics"]["recall"]["1"], 0)
+
     def test_a_run_folder_is_not_reused(self):
         self.assertEqual(self.train("taken", "--set", "epochs=1", "--set", "validation.untrained=false").returncode, 0)
         with open(self.path("runs/taken/metrics.jsonl")) as file:
