@@ -141,7 +141,7 @@ struct Tasks {
 };
 
 template <int kWidth>
-__global__ void __launch_bounds__(kBlock) margin_gradient_kernel(MarginLossArgs args, Tasks tasks) {
+__global__ void __launch_bounds__(kBlock, 8) margin_gradient_kernel(MarginLossArgs args, Tasks tasks) {
   __shared__ MatchList<kBlock> matches;
   __shared__ int int_scratch[kWarp + 1];
   __shared__ float scratch[kWarp + 1];

@@ -10,7 +10,7 @@ namespace swath::kernels {
 
 constexpr float kMarginDistanceFloor = 1e-8f;  // added to the squared distance
 
-/// One triplet. A part of the loss is active exactly if its factor is > 0 (distances are at least 1e-4, so factors are finite).
+/// One triplet. With finite values a part of the loss is active exactly if its factor is > 0 (distances are at least 1e-4).
 struct alignas(16) MarginTerms {
   float pull;      // 1 / d_ap if l⁺ > 0, else 0: the factor of (anchor − positive) in the gradient of d_ap
   float push;      // 1 / d_an if l⁻ > 0, else 0

@@ -1,7 +1,5 @@
 #include "recipes/step.h"
 
-#include <cmath>
-
 #include "kernels/augment.h"
 #include "kernels/statistics.h"
 
@@ -97,12 +95,6 @@ std::vector<StepStatistics> TrainStep::drain() {
     drained.push_back({step, std::vector<float>(row, row + names_.size())});
   }
   pending_.clear();
-  for (const StepStatistics& statistics : drained) {
-    if (!std::isfinite(statistics.values[0]))
-      throw NanError(
-          fmt::format("the loss is {} at step {}; lower optimizer.*.lr, or find the operation with SWATH_CHECK_NAN=1",
-                      statistics.values[0], statistics.step));
-  }
   return drained;
 }
 

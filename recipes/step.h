@@ -25,8 +25,7 @@ class TrainStep {
 
   /// Runs the step scalars.step() on the batch. Does not wait for the device.
   void run(const Batch& batch);
-  /// Waits for the device; the statistics of the steps since the last call, in order. Throws NanError when a loss is not
-  /// finite, naming the step.
+  /// Waits for the device; the statistics of the steps since the last call, in order.
   std::vector<StepStatistics> drain();
   /// Names of StepStatistics::values.
   const std::vector<std::string>& names() const { return names_; }

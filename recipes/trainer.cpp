@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "data/loader.h"
 #include "engine/core/log.h"
 #include "engine/optim/schedule.h"
+#include "kernels/nonfinite.h"
 #include "models/pretrained.h"
 #include "recipes/embed.h"
 
@@ -46,19 +48,17 @@ struct Trainer::Impl {
 
   Impl(Device& on, const TrainOptions& with, const PackedSet& from, RunDir& into)
       : device(on), options(with), data(from), run_dir(into), scalars(on), loader(from.train) {
+    run_dir.checkpoints().set_keep(options.run.keep);
     recipe = make_recipe({device, block, options, data.train});
     block.allocate(device);
-    if (!options.model.pretrained.empty())
+    if (!options.model.pretrained.empty() && run_dir.checkpoints().empty())
       load_pretrained(block, options.model.pretrained, {.copy_weights = options.model.copy_weights});
     optimizer = std::make_unique<Optimizer>(block, options.optimizer);
     step = std::make_unique<TrainStep>(device, *recipe, block, *optimizer, scalars, options, data.train);
     check_validation();
-    const std::int64_t rows = recipe->sampler().max_rows();
-    if (rows > data.train.rows())
+    if (block.count() == 0)
       throw UserError(
-          fmt::format("a batch of {} images is larger than the training split of {}; lower sampler.images_per_class, "
-                      "sampler.classes_per_batch or sampler.batch_size",
-                      rows, data.train.rows()));
+          "nothing is trained: model.frozen, model.penultimate and margin.beta_trainable leave no parameter; change one");
     resume();
   }
 
@@ -77,8 +77,9 @@ struct Trainer::Impl {
                                     k, options.validation.part, rows, rows - 1));
     }
     const auto& names = retrieval.metrics;
-    if (retrieval.ks.empty() || (!names.empty() && std::find(names.begin(), names.end(), "recall") == names.end()))
-      throw UserError("validation.retrieval needs one of ks at least, and recall in metrics: it chooses the best checkpoint");
+    if (std::find(retrieval.ks.begin(), retrieval.ks.end(), 1) == retrieval.ks.end() ||
+        (!names.empty() && std::find(names.begin(), names.end(), "recall") == names.end()))
+      throw UserError("validation.retrieval needs 1 among ks and recall among metrics: Recall@1 chooses the best checkpoint");
   }
 
   void visit_state(StateVisitor& visitor) {
@@ -142,7 +143,23 @@ struct Trainer::Impl {
     if (made.best) result.best = made;
   }
 
+  // The loss of a step is computed before its update: weights may have become infinite since.
+  void require_sound_state() {
+    const Tensor count = Tensor::zeros(device, {1}, DType::i32, Tag::other);
+    for (const Tensor& values :
+         {block.values(), block.buffer_values(), optimizer->first_moment(), optimizer->second_moment()}) {
+      const kernels::NonfiniteArgs args{.n = values.numel(), .x = values.raw(), .count = count.data<std::int32_t>()};
+      device.run([&](auto exec) { kernels::nonfinite(args, exec); });
+    }
+    if (const std::int32_t bad = count.to_host<std::int32_t>()[0]; bad > 0)
+      throw NanError(
+          fmt::format("{} values of the weights or moments are not finite after step {}; the last checkpoint stays, lower "
+                      "optimizer.*.lr and resume from it",
+                      bad, steps_done));
+  }
+
   void save() {
+    require_sound_state();
     result.last_checkpoint = run_dir.checkpoints().save(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
   }
 
@@ -154,8 +171,12 @@ struct Trainer::Impl {
       for (std::size_t i = 0; i < statistics.values.size(); ++i)
         record.values.emplace_back(step->names()[i], static_cast<double>(statistics.values[i]));
       record.values.emplace_back("learning_rate", static_cast<double>(scalars.learning_rate(ParameterGroup::backbone)));
-      run_dir.log().write(record);
       last_loss = static_cast<double>(statistics.values[0]);
+      if (!std::isfinite(last_loss))
+        throw NanError(
+            fmt::format("the loss is {} at step {}; lower optimizer.*.lr, or find the operation with SWATH_CHECK_NAN=1",
+                        last_loss, statistics.step));
+      run_dir.log().write(record);
     }
   }
 
@@ -246,7 +267,7 @@ struct Trainer::Impl {
       for (std::size_t i = 0; i < values.size(); ++i)
         record.values.emplace_back(fmt::format("{}@{}", name, made.table.ks[i]), values[i]);
     run_dir.log().write(record);
-    const double recall = made.table.at("recall", made.table.ks.front());
+    const double recall = made.table.at("recall", 1);
     validated_epoch = epoch;
     if (epoch > 0 && recall > best_recall) {
       made.best = true;
@@ -275,7 +296,10 @@ struct Trainer::Impl {
       const bool due = validation_due(), finished = epoch >= options.epochs;
       if (epoch > 0 && batch == 0 && steps_done > first_step && (due || finished || epoch % options.run.checkpoint_every == 0))
         save();
-      if (due) validate_and_log();
+      if (due) {
+        validate_and_log();
+        reported = now_seconds();
+      }
       if (due && finished) save();
       if (finished) break;
       if (stop_requested()) save_and_stop();

@@ -150,6 +150,12 @@ CheckpointInfo info_of(const SafetensorsFile& file) {
   return info;
 }
 
+/// Of a tensor's bytes, type and extents.
+std::string tensor_checksum(const void* bytes, std::size_t count, const std::string& dtype,
+                            const std::vector<std::int64_t>& shape) {
+  return fmt::format("{:016x} {} {}", checksum(bytes, count), dtype, fmt::join(shape, "x"));
+}
+
 /// Of everything in the metadata but itself.
 std::string metadata_checksum(const std::map<std::string, std::string>& metadata) {
   std::string text;
@@ -166,7 +172,8 @@ void verify(const SafetensorsFile& file) {
         fmt::format("{} is corrupt: the checksum of its metadata does not match; use an earlier checkpoint", file.path()));
   for (const std::string& name : file.names()) {
     const auto found = file.metadata().find(kChecksum + name);
-    if (found == file.metadata().end() || found->second != fmt::format("{:016x}", checksum(file.data(name), file.bytes(name))))
+    if (found == file.metadata().end() ||
+        found->second != tensor_checksum(file.data(name), file.bytes(name), file.dtype(name), file.shape(name)))
       throw DataError(
           fmt::format("{} is corrupt: the checksum of {} does not match; use an earlier checkpoint", file.path(), name));
   }
@@ -190,7 +197,8 @@ void save_checkpoint(const std::string& path, const CheckpointInfo& info, const 
   for (const auto& [name, tensor] : state.tensors) {
     host.resize(tensor.bytes());
     tensor.copy_to_host(host.data());
-    metadata[kChecksum + name] = fmt::format("{:016x}", checksum(host.data(), host.size()));
+    metadata[kChecksum + name] =
+        tensor_checksum(host.data(), host.size(), safetensors_name(tensor.dtype()), extents_of(tensor.shape()));
     items.push_back({name, safetensors_name(tensor.dtype()), extents_of(tensor.shape()), tensor.bytes(),
                      [value = tensor](std::uint8_t* to) { value.copy_to_host(to); }});
   }
@@ -200,23 +208,32 @@ void save_checkpoint(const std::string& path, const CheckpointInfo& info, const 
 
 namespace {
 
-CheckpointInfo load_named(const std::string& path, const std::string& prefix, const VisitState& visit) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  CheckpointInfo info = info_of(file);
+/// A file that is sound: its header, its metadata and every checksum.
+SafetensorsFile open_verified(const std::string& path) {
+  SafetensorsFile file = SafetensorsFile::open(path);
+  info_of(file);
   verify(file);
+  return file;
+}
+
+CheckpointInfo fill(const SafetensorsFile& file, const std::string& prefix, const VisitState& visit) {
   Comparer comparer(file);
   visit(comparer);
   comparer.finish(prefix);
   Filler filler(file);
   visit(filler);
-  return info;
+  return info_of(file);
 }
 
 }  // namespace
 
-CheckpointInfo load_checkpoint(const std::string& path, const VisitState& visit) { return load_named(path, "", visit); }
+CheckpointInfo load_checkpoint(const std::string& path, const VisitState& visit) {
+  return fill(open_verified(path), "", visit);
+}
 
-CheckpointInfo load_model(const std::string& path, const VisitState& visit) { return load_named(path, "model.", visit); }
+CheckpointInfo load_model(const std::string& path, const VisitState& visit) {
+  return fill(open_verified(path), "model.", visit);
+}
 
 CheckpointInfo read_checkpoint_info(const std::string& path) { return info_of(SafetensorsFile::open(path)); }
 
@@ -254,15 +271,16 @@ std::string CheckpointStore::save_best(const CheckpointInfo& info, const VisitSt
 
 CheckpointInfo CheckpointStore::load_latest(const VisitState& visit) const {
   for (const std::string& file : newest_first()) {
+    std::optional<SafetensorsFile> sound;
     try {
-      const SafetensorsFile opened = SafetensorsFile::open(file);
-      info_of(opened);
-      verify(opened);
+      sound = open_verified(file);
     } catch (const DataError& problem) {
       log::warn("WARNING: {}; trying the checkpoint before it", problem.what());
+      std::error_code ignored;  // set aside, so that it does not count among those kept
+      fs::rename(file, file + ".corrupt", ignored);
       continue;
     }
-    return load_checkpoint(file, visit);
+    return fill(*sound, "", visit);
   }
   throw DataError(fmt::format("no checkpoint in {} can be read; start a new run", folder_));
 }

@@ -51,7 +51,8 @@ class CheckpointStore {
   /// Older checkpoints are dropped only after the new one is on disk. Returns the file.
   std::string save(const CheckpointInfo& info, const VisitState& visit);
   std::string save_best(const CheckpointInfo& info, const VisitState& visit);
-  /// Newest first; a corrupt file is passed over with a warning. Throws DataError when none can be read.
+  /// Newest first; a corrupt file is passed over with a warning and renamed to <file>.corrupt. Throws DataError when none can
+  /// be read.
   CheckpointInfo load_latest(const VisitState& visit) const;
   /// The file of the best checkpoint, and of the newest; empty when there is none.
   std::string best() const;

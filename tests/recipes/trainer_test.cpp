@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "data/scenes.h"
+#include "recipes/embed.h"
 
 namespace swath {
 namespace {
@@ -40,6 +41,7 @@ class TrainerTest : public testing::Test {
     made.model.embedding = 32;
     made.sampler.classes_per_batch = 4;
     made.optimizer.backbone.lr = made.optimizer.head.lr = 1e-3f;
+    made.schedule.milestones = {1, 3};
     made.validation.every = 2;
     made.validation.retrieval.ks = {1, 2};
     made.run.directory = (folder_ / "runs").string();
@@ -191,9 +193,74 @@ TEST_F(TrainerTest, ValidationThatCannotWorkIsRefusedAtTheStart) {
   TrainOptions wanted = options("too-many");
   wanted.validation.retrieval.ks = {1, 100};
   refused(wanted, "validation.retrieval.ks");
+  wanted = options("no-one");
+  wanted.validation.retrieval.ks = {2};
+  refused(wanted, "1 among ks");
+  wanted = options("nothing-trained");
+  wanted.model.frozen = wanted.model.penultimate = true;
+  wanted.margin.beta_trainable = false;
+  refused(wanted, "model.frozen");
   wanted = options("no-recall");
   wanted.validation.retrieval.metrics = {"map"};
   refused(wanted, "recall");
+}
+
+TEST_F(TrainerTest, WeightsThatAreNotFiniteAreNeverSaved) {
+  TrainOptions wanted = options("poisoned");
+  wanted.epochs = 1;
+  wanted.validation.untrained = false;
+  RunDir run = RunDir::create(wanted);
+  const auto device = Device::open("cpu");
+  const PackedSet data = open_or_pack(wanted.data, wanted.pack);
+  Trainer trainer(*device, wanted, data, run);
+  // A running mean has no part in a training step's loss.
+  const float infinite = std::numeric_limits<float>::infinity();
+  trainer.block().find_buffer("backbone.bn1.running_mean")->value.rows(0, 1).copy_from_host(&infinite);
+  EXPECT_THROW(trainer.run(), NanError);
+  EXPECT_TRUE(run.checkpoints().empty());
+}
+
+TEST_F(TrainerTest, FrozenBackboneKeepsItsWeightsWhileItsStatisticsFollowTheData) {
+  TrainOptions wanted = options("frozen");
+  wanted.epochs = 1;
+  wanted.model.frozen = true;
+  RunDir run = RunDir::create(wanted);
+  const auto device = Device::open("cpu");
+  const PackedSet data = open_or_pack(wanted.data, wanted.pack);
+  Trainer trainer(*device, wanted, data, run);
+  const auto value = [&](const char* name) { return trainer.block().find(name)->value.to_host<float>(); };
+  const auto mean = [&] { return trainer.block().find_buffer("backbone.bn1.running_mean")->value.to_host<float>(); };
+  const auto conv = value("backbone.conv1.weight"), deep = value("backbone.layer4.1.bn2.weight"),
+             head = value("head.embedding.weight");
+  const auto running = mean();
+  trainer.run();
+  EXPECT_EQ(value("backbone.conv1.weight"), conv);
+  EXPECT_EQ(value("backbone.layer4.1.bn2.weight"), deep);
+  EXPECT_NE(value("head.embedding.weight"), head);
+  EXPECT_NE(mean(), running);
+  EXPECT_EQ(trainer.parameter_count(), 512 * 32 + 32 + 1);
+}
+
+TEST_F(TrainerTest, PenultimateEmbedsWithThePooledFeature) {
+  TrainOptions wanted = options("penultimate");
+  wanted.epochs = 1;
+  wanted.model.penultimate = true;
+  RunDir run = RunDir::create(wanted);
+  const auto device = Device::open("cpu");
+  const PackedSet data = open_or_pack(wanted.data, wanted.pack);
+  Trainer trainer(*device, wanted, data, run);
+  EXPECT_EQ(trainer.block().find("head.embedding.weight"), nullptr);
+  const auto before = trainer.block().find("backbone.conv1.weight")->value.to_host<float>();
+  trainer.run();
+  EXPECT_NE(trainer.block().find("backbone.conv1.weight")->value.to_host<float>(), before);
+  const std::vector<float> rows =
+      embed_split(*device, trainer.recipe(), data.val, {.batch_size = 5, .crop = 32, .activation = DType::f32, .progress = {}});
+  ASSERT_EQ(static_cast<std::int64_t>(rows.size()), data.val.rows() * 512);
+  for (std::size_t i = 0; i < rows.size(); i += 512) {
+    double squares = 0;
+    for (std::size_t k = 0; k < 512; ++k) squares += static_cast<double>(rows[i + k]) * static_cast<double>(rows[i + k]);
+    EXPECT_NEAR(squares, 1, 1e-5);
+  }
 }
 
 TEST_F(TrainerTest, ANewRunNeverReusesAFolderAndTwoRunsNeverShareOne) {
