@@ -106,7 +106,10 @@ void eval_model(const EvalArgs& args, Output& output) {
   if (!split.info().note.empty()) output.text(fmt::format("the images are {}\n", split.info().note));
   output.json()["note"] = split.info().note;
   write_evaluation(evaluation, output);
-  if (args.memory) output.text(model->device->pool()->report());
+  if (args.memory) {
+    output.text(model->device->pool()->report());
+    output.json()["memory"] = memory_of(*model->device->pool());
+  }
   if (args.out.empty()) return;
   write_files(write_metrics(evaluation, args.out), output);
   write_files(write_overlap(rows, args.out), output);
@@ -115,7 +118,13 @@ void eval_model(const EvalArgs& args, Output& output) {
 
 void run_eval(const EvalArgs& args, Output& output) {
   if (args.samples < 0) throw UserError("--samples is a number of queries, 0 for no picture");
-  if (args.embeddings.empty())
+  const bool files = !(args.embeddings + args.labels + args.gallery_embeddings + args.gallery_labels).empty();
+  if (files && (!args.model.run.empty() || args.model.checkpoint != "best"))
+    throw UserError(
+        "--run and --checkpoint score a network, --embeddings, --labels and the --gallery options score files; give one kind");
+  if (files && args.embeddings.empty()) throw UserError("--labels and the --gallery options need --embeddings, the queries");
+  if (files && args.memory) throw UserError("--memory shows the memory of a network's device; drop it with --embeddings");
+  if (!files)
     eval_model(args, output);
   else
     eval_files(args, output);

@@ -20,9 +20,10 @@ void run_scenes(const ScenesArgs& args, Output& output) {
   ScenesResult result;
   {
     Progress progress;
+    Pace pace;
     result = generate_scenes(options, [&](std::int64_t done, std::int64_t total) {
       throw_if_stopped("stopped while making scenes; start again with the same options to continue");
-      progress.update(fmt::format("scenes {}/{}", done, total));
+      progress.update(fmt::format("scenes  {}/{}  {}", done, total, pace.text(done, total)));
     });
   }
   Json per_class = Json::object();

@@ -33,7 +33,7 @@ void add_split(CLI::App& app, Request& request) {
                                   "  swath split --root MLRSNet --out splits --set data.split.train=0.8 "
                                   "--set data.split.val=0.1 --set data.split.test=0.1\n");
   auto args = std::make_shared<SplitArgs>();
-  add_config_args(command, args->config, Shorthands::data);
+  add_config_args(command, args->config, Shorthands::root);
   command->add_option("--out", args->out, "Folder for the three CSV files")->type_name("DIR");
   set_action(command, request, args, run_split);
 }

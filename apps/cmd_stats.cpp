@@ -73,7 +73,7 @@ void add_stats(CLI::App& app, Request& request) {
                                   "  swath stats --root MLRSNet\n"
                                   "  swath stats --config configs/demo.json --out pictures\n");
   auto args = std::make_shared<StatsArgs>();
-  add_config_args(command, args->config, Shorthands::data);
+  add_config_args(command, args->config, Shorthands::root);
   command->add_option("--out", args->out, "Folder for a bar chart per part")->type_name("DIR");
   set_action(command, request, args, run_stats);
 }

@@ -64,7 +64,7 @@ struct Plan {
 
 Plan plan_continued(const std::string& folder, const TrainArgs& args) {
   if (!RunDir::exists(folder)) throw DataError(fmt::format("{} is no run folder: it holds no config.json", folder));
-  const Json before = load_config((fs::path(folder) / "config.json").string());
+  const Json before = load_run_config(folder);
   Json now = before;
   if (!args.config.file.empty()) now.merge_patch(load_config(args.config.file));
   apply_assignments(now, args.config);
@@ -73,10 +73,20 @@ Plan plan_continued(const std::string& folder, const TrainArgs& args) {
   return {options, folder};
 }
 
+/// A run stays in the folder that --resume names.
+void require_same_place(const Plan& plan) {
+  const RunOptions before = options_of(load_run_config(plan.folder)).run;
+  if (plan.options.run.name != before.name || plan.options.run.directory != before.directory)
+    throw UserError(
+        fmt::format("--resume {} continues in that folder; drop run.name and run.directory, or start a new run", plan.folder));
+}
+
 Plan plan_run(const TrainArgs& args) {
   if (!args.resume.empty() && args.resume != "auto") {
     const fs::path folder = fs::path(args.resume).lexically_normal();
-    return plan_continued((folder.has_filename() ? folder : folder.parent_path()).string(), args);
+    const Plan plan = plan_continued((folder.has_filename() ? folder : folder.parent_path()).string(), args);
+    require_same_place(plan);
+    return plan;
   }
   const TrainOptions options = options_of(config_of(args.config));
   const std::string found = args.resume == "auto" ? find_run(options) : "";
@@ -161,8 +171,10 @@ void run_train(const TrainArgs& args, Output& output) {
   };
   hooks.validated = [&](const ValidationReport& v) { progress.line(line_of(v)); };
   const TrainResult result = trainer->run(hooks);
-  if (args.memory) progress.line(device->pool()->report());
   write_result(result, run, *device, output);
+  if (!args.memory) return;
+  progress.line(device->pool()->report());
+  output.json()["memory"] = memory_of(*device->pool());
 }
 
 }  // namespace
@@ -173,7 +185,8 @@ void add_train(CLI::App& app, Request& request) {
                   "  swath train --config configs/demo.json\n"
                   "  swath train --config configs/mlrsnet.json --root MLRSNet --device cuda:0\n"
                   "  swath train --config configs/demo.json --resume auto      starts, or goes on where the last run stopped\n"
-                  "  swath train --resume runs/demo --set epochs=40            trains a finished run further\n");
+                  "  swath train --resume runs/demo --set epochs=40            trains a finished run further\n"
+                  "Configuration keys: swath config schema lists all, swath config explain KEY explains one or a group.\n");
   auto args = std::make_shared<TrainArgs>();
   add_config_args(command, args->config, Shorthands::both);
   command->add_option("--resume", args->resume, "auto: the latest run of this configuration, or a new one; or a run folder")

@@ -1,6 +1,7 @@
 #include "apps/commands.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <iterator>
 
 namespace swath::app {
@@ -31,13 +32,12 @@ void add_config_args(CLI::App* command, ConfigArgs& args, Shorthands shorthands)
   command->add_option("--set", args.assignments, "Sets one configuration key; may be repeated")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  if (shorthands != Shorthands::data)
+  if (shorthands == Shorthands::both)
     command->add_option("--device", args.device, "cpu, cuda or cuda:N (short for --set device=…)")->type_name("NAME");
-  if (shorthands != Shorthands::device) {
-    command->add_option("--root", args.root, "Folder of the archive (short for --set data.root=…)")->type_name("DIR");
+  command->add_option("--root", args.root, "Folder of the archive (short for --set data.root=…)")->type_name("DIR");
+  if (shorthands != Shorthands::root)
     command->add_option("--packed", args.packed, "Folder of the packed splits (short for --set data.packed=…)")
         ->type_name("DIR");
-  }
 }
 
 void apply_assignments(Json& json, const ConfigArgs& args) {
@@ -58,6 +58,26 @@ TrainOptions options_of(const Json& json) {
   TrainOptions options;
   config_from_json(options, json);
   return options;
+}
+
+Json load_run_config(const std::string& folder) {
+  const std::string file = (std::filesystem::path(folder) / "config.json").string();
+  try {
+    Json json = load_config(file);
+    options_of(json);
+    return json;
+  } catch (const UserError& problem) {
+    throw DataError(fmt::format("{} is damaged, so the run cannot be used: {}", file, problem.what()));
+  }
+}
+
+Json memory_of(const StoragePool& pool) {
+  const auto json = [](const MemoryUse& use) { return Json{{"bytes", use.current}, {"peak_bytes", use.peak}}; };
+  Json memory{{"together", json(pool.use())}};
+  for (const Tag tag :
+       {Tag::weights, Tag::grads, Tag::moments, Tag::activations, Tag::workspace, Tag::bank, Tag::input, Tag::other})
+    if (pool.use(tag).peak) memory[name_of(tag)] = json(pool.use(tag));
+  return memory;
 }
 
 }  // namespace swath::app

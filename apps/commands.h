@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/core/config.h"
+#include "engine/core/storage.h"
 #include "recipes/options.h"
 
 namespace swath::app {
@@ -49,13 +50,17 @@ struct ConfigArgs {
   std::vector<std::string> assignments;
   std::string device, root, packed;
 };
-enum class Shorthands : std::uint8_t { device, data, both };
+enum class Shorthands : std::uint8_t { root, data, both };
 void add_config_args(CLI::App* command, ConfigArgs& args, Shorthands shorthands);
 /// The file's keys (none without --config) with the assignments and shorthands applied over them.
 Json config_of(const ConfigArgs& args);
 /// Applies assignments and shorthands over `json`.
 void apply_assignments(Json& json, const ConfigArgs& args);
 TrainOptions options_of(const Json& json);
+/// config.json of a run folder. Throws DataError where it is damaged: swath wrote it.
+Json load_run_config(const std::string& folder);
+/// What `--memory --json` shows: bytes now and at the peak, by purpose.
+Json memory_of(const StoragePool& pool);
 
 /// One function per sub-command, in the order of --help.
 void add_scenes(CLI::App& app, Request& request);

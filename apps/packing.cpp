@@ -9,11 +9,10 @@ namespace swath::app {
 
 PackOptions shown_packing(PackOptions options) {
   const auto progress = std::make_shared<Progress>();
-  options.progress = [progress](const PackProgress& p) {
+  options.progress = [progress, pace = Pace()](const PackProgress& p) mutable {
     throw_if_stopped("stopped while packing; the work done is kept, start again to continue");
-    const double rate = p.seconds > 0 ? static_cast<double>(p.done) / p.seconds : 0;
-    progress->update(fmt::format("pack {} {}/{}{}, {:.0f} img/s", name_of(p.part), p.done, p.total,
-                                 p.unreadable ? fmt::format(", {} unreadable", p.unreadable) : "", rate));
+    progress->update(fmt::format("pack {}  {}/{}{}  {}", name_of(p.part), p.done, p.total,
+                                 p.unreadable ? fmt::format("  {} unreadable", p.unreadable) : "", pace.text(p.done, p.total)));
   };
   return options;
 }

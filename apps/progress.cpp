@@ -43,6 +43,16 @@ void Progress::line(const std::string& text) {
   std::fputs((text + "\n").c_str(), stderr);
 }
 
+std::string Pace::text(std::int64_t done, std::int64_t total) {
+  const Clock::time_point now = Clock::now();
+  if (total != total_ || done < last_) first_ = done, total_ = total, started_ = now;
+  last_ = done;
+  const double seconds = std::chrono::duration<double>(now - started_).count();
+  const double rate = seconds > 0 ? static_cast<double>(done - first_) / seconds : 0;
+  if (rate <= 0) return "ETA unknown";
+  return fmt::format("{:.0f} img/s  ETA {}", rate, duration(static_cast<double>(total - done) / rate));
+}
+
 std::string duration(double seconds) {
   const auto whole = static_cast<long>(std::lround(std::fmax(0, seconds)));
   if (whole < 60) return fmt::format("{} s", whole);

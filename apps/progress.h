@@ -1,6 +1,7 @@
 // Progress on stderr: one line that is rewritten on a terminal, plain lines from time to time elsewhere.
 #pragma once
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace swath::app {
@@ -24,6 +25,17 @@ class Progress {
   bool terminal_;
   bool open_ = false;
   std::chrono::steady_clock::time_point shown_;
+};
+
+/// Speed of work that counts up to a total, from the first count it is told: "120 img/s  ETA 1:07". A lower count or another
+/// total begins anew.
+class Pace {
+ public:
+  std::string text(std::int64_t done, std::int64_t total);
+
+ private:
+  std::int64_t first_ = 0, last_ = 0, total_ = -1;
+  std::chrono::steady_clock::time_point started_;
 };
 
 /// "42 s", "3:07", "1:02:03".

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "apps/commands.h"
+#include "apps/signals.h"
 #include "engine/core/log.h"
 #include "recipes/version.h"
 
@@ -84,7 +85,11 @@ void run(int argc, char** argv, Output& output) {
   }
   refuse_extras(app);
   if (!request.action) {
-    if (argc > 1) throw UserError("no command given; see swath --help");
+    const std::vector<CLI::App*> given = app.get_subcommands();
+    if (argc > 1)
+      throw UserError(given.empty()
+                          ? "no command given; see swath --help"
+                          : fmt::format("swath {0} needs a command; see swath {0} --help", given.front()->get_name()));
     output.text(app.help());
     return;
   }
@@ -93,6 +98,7 @@ void run(int argc, char** argv, Output& output) {
 }
 
 int guarded(int argc, char** argv) {
+  ignore_file_size_signal();
   bool as_json = false;
   for (int i = 1; i < argc; ++i) as_json = as_json || std::strcmp(argv[i], "--json") == 0;
   Output output(as_json);

@@ -46,7 +46,7 @@ std::vector<std::string> checkpoint_files(const ModelArgs& args) {
 Json base_config(const ModelArgs& args) {
   if (!args.run.empty()) {
     if (!RunDir::exists(args.run)) throw DataError(fmt::format("{} is no run folder: it holds no config.json", args.run));
-    return load_config((fs::path(args.run) / "config.json").string());
+    return load_run_config(args.run);
   }
   if (!args.config.file.empty()) return load_config(args.config.file);
   if (fs::is_regular_file(args.checkpoint)) return parse_config(read_checkpoint_info(args.checkpoint).config, args.checkpoint);
@@ -117,9 +117,10 @@ std::unique_ptr<TrainedModel> open_model(const ModelArgs& args) {
 
 std::vector<float> embeddings_of(TrainedModel& model) {
   Progress progress;
+  Pace pace;
   const auto show = [&](std::int64_t done, std::int64_t total) {
     throw_if_stopped("stopped while embedding; nothing was written");
-    progress.update(fmt::format("embed {} {}/{}", name_of(model.part), done, total));
+    progress.update(fmt::format("embed {}  {}/{}  {}", name_of(model.part), done, total, pace.text(done, total)));
   };
   return embed_split(*model.device, *model.recipe, model.split(),
                      {.batch_size = model.options.validation.batch_size,
