@@ -50,5 +50,8 @@ if(SWATH_WITH_CUDA)
   string(APPEND SWATH_PC_FLAGS " -DSWATH_WITH_CUDA=1 -I${CUDAToolkit_INCLUDE_DIRS}")
 endif()
 string(APPEND SWATH_PC_LIBRARIES " -fopenmp -lpthread -ldl")
+# The installed tree can be moved: everything is named from the place of swath.pc.
+file(RELATIVE_PATH SWATH_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" SWATH_PC_TO_PREFIX "${SWATH_PC_TO_PREFIX}")
 configure_file(${CMAKE_CURRENT_LIST_DIR}/swath.pc.in ${PROJECT_BINARY_DIR}/swath.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/swath.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

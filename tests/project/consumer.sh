@@ -12,7 +12,6 @@ mkdir -p "$place"
 OMP_NUM_THREADS=1 "$place/build/consumer"
 "$place/prefix/bin/swath" --version
 pc=$(find "$place/prefix" -name swath.pc)
-sed -i "s|^prefix=.*|prefix=$place/prefix|" "$pc"
 PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --print-errors --exists swath
 # shellcheck disable=SC2046
 g++ -O1 $(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --cflags swath) "$source/consumer.cpp" -o "$place/consumer-pc" \
