@@ -1,6 +1,7 @@
 """Runs the program swath as a user does: results, exit codes, sentences, and that nothing is lost. Standard library only."""
 import json
 import os
+import resource
 import shutil
 import signal
 import struct
@@ -96,6 +97,13 @@ class Usage(Program):
         printed = self.json("config", "print", "--config", "c.json", "--set", "margin.nu=0")
         self.assertEqual((printed["epochs"], printed["margin"]["beta"], printed["margin"]["nu"]), (5, 1.1, 0))
 
+    def test_what_cannot_go_together(self):
+        self.refused(2, ["swath config --help"], "config")
+        self.refused(2, ["--run", "--embeddings"], "eval", "--run", "r", "--embeddings", "e.npy", "--labels", "y.npy")
+        self.refused(2, ["--run", "--embeddings"], "eval", "--run", "r", "--gallery-embeddings", "e.npy")
+        self.refused(2, ["--memory"], "eval", "--embeddings", "e.npy", "--labels", "y.npy", "--memory")
+        self.refused(2, ["--packed"], "split", "--root", "scenes", "--out", "s", "--packed", "p")
+
     def test_bad_configurations(self):
         with open(self.path("twice.json"), "w") as file:
             file.write('{"epochs": 1, "epochs": 2}')
@@ -151,7 +159,10 @@ class Pipeline(Program):
         for name in ("config.json", "versions.json", "metrics.jsonl", "curves.svg", "checkpoints/best.safetensors"):
             self.assertTrue(os.path.exists(self.path("runs/one", name)), name)
 
-        scored = self.json("eval", "--run", "runs/one", "--out", "pictures", "--k", "1,3")
+        self.assertGreater(result["memory"]["together"]["peak_bytes"], 0)
+
+        scored = self.json("eval", "--run", "runs/one", "--out", "pictures", "--k", "1,3", "--memory")
+        self.assertGreater(scored["memory"]["weights"]["peak_bytes"], 0)
         self.assertEqual(sorted(scored["metrics"]["recall"]), ["1", "3"])
         self.assertEqual(len(scored["metrics"]), 15)
         for name in ("metrics.csv", "metrics.json", "overlap.svg", "retrieved.svg"):
@@ -233,6 +244,47 @@ class Resume(Program):
         self.refused(2, ["seed", "new run"], *words, "--set", "seed=5")
         self.refused(3, ["nowhere", "no run folder"], "train", "--resume", "nowhere")
 
+    def test_a_full_disk_keeps_the_checkpoint_before(self):
+        self.assertEqual(self.train("full", "--set", "epochs=1").returncode, 0)
+        done = subprocess.run([SWATH, "train", "--resume", "runs/full", "--set", "epochs=2"], cwd=self.folder, capture_output=True,
+                              text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("checkpoints/step-", done.stderr)
+        self.assertFalse([f for f in os.listdir(self.path("runs/full/checkpoints")) if f.endswith(".tmp")])
+        self.ok("eval", "--run", "runs/full", "--checkpoint", "last")
+        self.ok("train", "--resume", "runs/full", "--set", "epochs=2")
+
+    def test_a_run_stays_in_its_folder(self):
+        self.assertEqual(self.train("stays", "--set", "epochs=1").returncode, 0)
+        for key in ("run.name=other", "run.directory=other"):
+            self.refused(2, ["runs/stays", "run.name"], "train", "--resume", "runs/stays", "--set", key)
+        with open(self.path("runs/stays/config.json"), "a") as file:
+            file.write("}")
+        self.refused(3, ["runs/stays/config.json"], "train", "--resume", "runs/stays")
+        self.refused(3, ["runs/stays/config.json"], "eval", "--run", "runs/stays")
+
+    def test_two_runs_in_one_folder(self):
+        process = subprocess.Popen(
+            [SWATH, "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "run.name=busy", "--set", "epochs=200"],
+            cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(1200):
+                if os.path.exists(self.path("runs/busy/versions.json")):
+                    break
+                time.sleep(0.1)
+            self.refused(2, ["runs/busy", "in use"], "train", "--resume", "runs/busy")
+        finally:
+            process.kill()
+            process.wait()
+
+    def test_a_loss_that_is_not_finite(self):
+        # Weight decay beyond 2 / learning rate makes the weights grow at every step.
+        done = self.train("wild", "--set", "epochs=200", "--set", "optimizer.kind=sgd", "--set", "validation.every=200",
+                          "--set", "validation.untrained=false", *[word for part in ("backbone", "head") for word in
+                          ("--set", f"optimizer.{part}.lr=10", "--set", f"optimizer.{part}.weight_decay=1")])
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertTrue([f for f in os.listdir(self.path("runs/wild/checkpoints")) if f.endswith(".safetensors")])
+
     def test_a_flipped_byte_means_the_checkpoint_before(self):
         self.assertEqual(self.train("bytes", "--set", "epochs=2").returncode, 0)
         folder = self.path("runs/bytes/checkpoints")
@@ -300,10 +352,76 @@ class BadData(Program):
         listed = [entry["file"] for part in pack["skipped_images"].values() for entry in part]
         self.assertEqual([os.path.basename(name) for name in listed], [files[0]])
 
+    def test_hostile_pretrained_weights(self):
+        for name, content in (("length", struct.pack("<Q", 1 << 60) + b"{}"), ("json", struct.pack("<Q", 4) + b"{{{{"), ("empty", b"")):
+            with open(self.path(name + ".safetensors"), "wb") as file:
+                file.write(content)
+            self.refused(3, [name + ".safetensors"], "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set",
+                         f"model.pretrained={name}.safetensors")
+
+    def manifest(self, name, rows):
+        with open(self.path("scenes", name), "w") as file:
+            file.write("path,often,rare\n" + "".join(rows))
+        return ["--root", "scenes", "--set", "data.format=csv", "--set", f"data.manifest={name}", "--set", "data.image_size=32"]
+
+    def test_odd_manifests(self):
+        images = sorted(os.path.relpath(os.path.join(folder, name), self.path("scenes"))
+                        for folder, _, names in os.walk(self.path("scenes", "Images")) for name in names)
+        os.makedirs(self.path("parts"))
+        for part, chosen in (("train", images[:60]), ("val", images[60:80]), ("test", images[80:])):
+            with open(self.path("parts", part + ".csv"), "w") as file:
+                file.write("image\n" + "".join(image + "\n" for image in chosen))
+        rows = [f"{image},1,{int(image == images[0])}\n" for image in images]
+        words = self.manifest("rare.csv", rows) + ["--set", "data.split.directory=parts"]
+        self.assertEqual(self.json("stats", *words)["dropped_classes"], ["rare"])
+        self.refused(3, ["ragged.csv", "line 3"], "stats", *self.manifest("ragged.csv", [rows[0], images[1] + ",1\n"]))
+        self.refused(3, ["long.csv", "line 2"], "stats", *self.manifest("long.csv", ["x" * (2 << 20) + ",1,0\n"]))
+
+    def test_a_truncated_geotiff(self):
+        geotiff = [f for f in self.json("doctor")["findings"] if f["name"] == "GeoTIFF"][0]
+        if not geotiff["present"]:
+            self.skipTest("this build has no GDAL")
+        self.ok("scenes", "--out", "sentinel", "--layout", "bigearthnet", "--images", "60")
+        folder, _, names = next(t for t in sorted(os.walk(self.path("sentinel"))) if any(n.endswith(".tif") for n in t[2]))
+        os.truncate(os.path.join(folder, [n for n in names if n.endswith(".tif")][0]), 300)
+        words = ["pack", "--root", "sentinel", "--packed", "sentinel-pack"]
+        pack = self.json(*words, "--set", "data.max_unreadable_share=0.9")
+        self.assertEqual(sum(part["unreadable"] for part in pack["parts"]), 1)
+        self.assertEqual(sum(len(part) for part in pack["skipped_images"].values()), 1)
+        shutil.rmtree(self.path("sentinel-pack"))
+        self.refused(3, ["sentinel"], *words, "--set", "data.max_unreadable_share=0.01")
+
     def test_a_torn_pack(self):
         self.ok("pack", "--root", "scenes", "--packed", "short", "--set", "data.image_size=32")
         os.truncate(self.path("short/train.npy"), 5000)
         self.refused(3, ["train.npy"], "train", "--packed", "short", *SMALL)
+
+    def test_a_flipped_byte_in_a_pack(self):
+        self.ok("pack", "--root", "scenes", "--packed", "flipped", "--set", "data.image_size=32")
+        with open(self.path("flipped/train.npy"), "r+b") as file:
+            file.seek(5000)
+            byte = file.read(1)
+            file.seek(5000)
+            file.write(bytes([byte[0] ^ 1]))
+        for words in ([], ["--root", "scenes"]):
+            self.refused(3, ["flipped/train.npy is corrupt in rows 0 to ", "pack again"], "train", *words, "--packed", "flipped",
+                         *SMALL, "--set", "run.directory=flipped-runs")
+        self.assertFalse(os.path.exists(self.path("flipped-runs")))
+
+    def test_a_pack_is_not_replaced_by_another(self):
+        self.ok("pack", "--root", "scenes", "--packed", "kept", "--set", "data.image_size=32")
+        with open(self.path("kept/train.npy"), "rb") as file:
+            before = file.read()
+        for command in ("pack", "train"):
+            self.refused(2, ["kept/train.npy holds a pack of another source, size or split", "data.packed"], command, "--root",
+                         "scenes", "--packed", "kept", "--set", "data.image_size=24")
+        self.refused(2, ["data.image_size is 24", "32 x 32"], "train", "--packed", "kept", "--set", "data.image_size=24")
+        self.refused(2, ["data.format is csv", "mlrsnet"], "train", "--packed", "kept", "--set", "data.format=csv")
+        with open(self.path("kept/train.npy"), "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    def test_classes_that_no_nomenclature_has(self):
+        self.refused(2, ["data.classes must be one of 19, 43, not 30"], "config", "print", "--set", "data.classes=30")
 
     def test_disk_full(self):
         if not os.path.exists("/dev/full"):
