@@ -12,10 +12,20 @@ namespace config_detail {
 
 std::string join(const std::string& path, const std::string& name) { return path.empty() ? name : path + "." + name; }
 
+namespace {
+
+/// "an " integer, "a " number; "true or false" and "text" take none.
+const char* article_of(const std::string& type) {
+  if (type == "true or false" || type == "text") return "";
+  return std::string("aeiou").find(type.front()) == std::string::npos ? "a " : "an ";
+}
+
+}  // namespace
+
 void wrong_type(const std::string& path, const std::string& wanted, const Json& got) {
   std::string shown = got.dump();
   if (shown.size() > 60) shown = shown.substr(0, 57) + "...";
-  throw UserError(fmt::format("configuration key {} must be a {}, not {}", path, wanted, shown));
+  throw UserError(fmt::format("configuration key {} must be {}{}, not {}", path, article_of(wanted), wanted, shown));
 }
 
 void unknown_key(const std::string& path, const std::string& key, const std::vector<std::string>& known) {
@@ -32,6 +42,8 @@ std::string describe(const Range& range) {
   return high ? fmt::format("at most {}", range.max) : "";
 }
 
+std::string describe(const Among& numbers) { return fmt::format("one of {}", fmt::join(numbers.numbers, ", ")); }
+
 void check(const std::string& path, double value, const Range& range) {
   if (!(value >= range.min && value <= range.max))
     throw UserError(fmt::format("configuration key {} must be {}, not {}", path, describe(range), value));
@@ -42,6 +54,11 @@ void check(const std::string& path, const std::string& value, const OneOf& words
   const std::string nearest = nearest_name(value, words.words);
   throw UserError(fmt::format("configuration key {} must be one of {}, not \"{}\"{}", path, fmt::join(words.words, ", "), value,
                               nearest.empty() ? "" : fmt::format("; did you mean {}?", nearest)));
+}
+
+void check(const std::string& path, std::int64_t value, const Among& numbers) {
+  if (std::find(numbers.numbers.begin(), numbers.numbers.end(), value) == numbers.numbers.end())
+    throw UserError(fmt::format("configuration key {} must be {}, not {}", path, describe(numbers), value));
 }
 
 Reader::Reader(const Json& json, std::string path) : json_(json), path_(std::move(path)) {

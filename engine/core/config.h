@@ -4,6 +4,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -26,6 +27,10 @@ struct Range {
 /// The words a string may be.
 struct OneOf {
   std::vector<std::string> words;
+};
+/// The numbers an integer may be.
+struct Among {
+  std::vector<std::int64_t> numbers;
 };
 
 /// One leaf key, for `swath config explain` and the schema.
@@ -71,8 +76,10 @@ std::string join(const std::string& path, const std::string& name);
 [[noreturn]] void wrong_type(const std::string& path, const std::string& wanted, const Json& got);
 [[noreturn]] void unknown_key(const std::string& path, const std::string& key, const std::vector<std::string>& known);
 std::string describe(const Range& range);
+std::string describe(const Among& numbers);
 void check(const std::string& path, double value, const Range& range);
 void check(const std::string& path, const std::string& value, const OneOf& words);
+void check(const std::string& path, std::int64_t value, const Among& numbers);
 
 template <class T>
 void read_value(const std::string& path, const Json& json, T& out) {
@@ -117,6 +124,10 @@ void check_value(const std::string& path, const T& value, const OneOf& words) {
   } else {
     check(path, value, words);
   }
+}
+template <std::signed_integral T>
+void check_value(const std::string& path, const T& value, const Among& numbers) {
+  check(path, std::int64_t{value}, numbers);
 }
 
 class Reader {
@@ -189,6 +200,7 @@ class Describer {
  private:
   static std::string describe_constraint(const Range& range) { return describe(range); }
   static std::string describe_constraint(const OneOf& words) { return fmt::format("one of {}", fmt::join(words.words, ", ")); }
+  static std::string describe_constraint(const Among& numbers) { return describe(numbers); }
   std::vector<ConfigKey>& keys_;
   std::string path_;
 };

@@ -19,6 +19,7 @@ struct Outer {
   std::int32_t epochs = 3;
   std::uint64_t seed = 1;
   bool fast = false;
+  int classes = 43;
   std::vector<std::int64_t> ks = {1, 2};
   Inner loss;
   template <class V>
@@ -26,6 +27,7 @@ struct Outer {
     v("epochs", epochs, "epochs", Range{1, 1000});
     v("seed", seed, "seed");
     v("fast", fast, "fast");
+    v("classes", classes, "classes", Among{{19, 43}});
     v("ks", ks, "ks", Range{1, 64});
     v("loss", loss, "loss");
   }
@@ -50,24 +52,29 @@ TEST(Config, ReadsWithCommentsAndKeepsDefaults) {
 }
 
 TEST(Config, RefusesWithTheKeysPath) {
-  const std::vector<std::pair<std::string, std::string>> cases = {{"{\"loss\": {\"margn\": 1}}", "did you mean loss.margin?"},
-                                                                  {"{\"loss\": 1}", "loss"},
-                                                                  {"{\"epochs\": 1, \"epochs\": 2}", "twice"},
-                                                                  {"{\"epochs\": 1.5}", "epochs"},
-                                                                  {"{\"epochs\": 3000000000}", "epochs"},
-                                                                  {"{\"epochs\": 0}", "1 to 1000"},
-                                                                  {"{\"seed\": -1}", "seed"},
-                                                                  {"{\"fast\": 1}", "fast"},
-                                                                  {"{\"ks\": [1, \"2\"]}", "ks[1]"},
-                                                                  {"{\"ks\": [0]}", "ks"},
-                                                                  {"{\"loss\": {\"margin\": NaN}}", "c.json"},
-                                                                  {"{\"loss\": {\"margin\": Infinity}}", "c.json"},
-                                                                  {"{\"loss\": {\"margin\": 1e999}}", "c.json"},
-                                                                  {"{\"loss\": {\"kind\": \"stpe\"}}", "did you mean step?"},
-                                                                  {"[]", "top level"},
-                                                                  {"{", "c.json"},
-                                                                  {"", "c.json"},
-                                                                  {"{\"\": 1, \"\": 2}", "twice"}};
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"{\"loss\": {\"margn\": 1}}", "did you mean loss.margin?"},
+      {"{\"loss\": 1}", "loss"},
+      {"{\"epochs\": 1, \"epochs\": 2}", "twice"},
+      {"{\"epochs\": 1.5}", "epochs must be an integer, not 1.5"},
+      {"{\"classes\": 30}", "classes must be one of 19, 43, not 30"},
+      {"{\"classes\": \"19\"}", "classes must be an integer"},
+      {"{\"loss\": {\"margin\": \"x\"}}", "loss.margin must be a finite number"},
+      {"{\"loss\": {\"kind\": 1}}", "loss.kind must be text"},
+      {"{\"epochs\": 3000000000}", "epochs"},
+      {"{\"epochs\": 0}", "1 to 1000"},
+      {"{\"seed\": -1}", "seed"},
+      {"{\"fast\": 1}", "fast must be true or false, not 1"},
+      {"{\"ks\": [1, \"2\"]}", "ks[1]"},
+      {"{\"ks\": [0]}", "ks"},
+      {"{\"loss\": {\"margin\": NaN}}", "c.json"},
+      {"{\"loss\": {\"margin\": Infinity}}", "c.json"},
+      {"{\"loss\": {\"margin\": 1e999}}", "c.json"},
+      {"{\"loss\": {\"kind\": \"stpe\"}}", "did you mean step?"},
+      {"[]", "top level"},
+      {"{", "c.json"},
+      {"", "c.json"},
+      {"{\"\": 1, \"\": 2}", "twice"}};
   for (const auto& [text, expected] : cases)
     EXPECT_NE(error_of(text).find(expected), std::string::npos) << text << "\n" << error_of(text);
 }
@@ -85,10 +92,11 @@ TEST(Config, OverridesListsAndRoundTrips) {
   config_from_json(again, parse_config(written.dump(), "c"));
   EXPECT_EQ(config_to_json(again), written);
   const std::vector<ConfigKey> keys = config_keys(Outer{});
-  ASSERT_EQ(keys.size(), 6u);
-  EXPECT_EQ(keys[4].path, "loss.margin");
-  EXPECT_EQ(keys[4].default_value.dump(), "0.2");
-  EXPECT_EQ(keys[4].constraint, "0 to 10");
+  ASSERT_EQ(keys.size(), 7u);
+  EXPECT_EQ(keys[3].constraint, "one of 19, 43");
+  EXPECT_EQ(keys[5].path, "loss.margin");
+  EXPECT_EQ(keys[5].default_value.dump(), "0.2");
+  EXPECT_EQ(keys[5].constraint, "0 to 10");
 }
 
 }  // namespace
