@@ -26,6 +26,9 @@ struct SplitOptions {
   }
 };
 
+/// Without `root` the packed splits alone are read. Their sidecar must then agree with image_size unless that is 0, with format
+/// unless that is auto, and, where the pack is of BigEarthNet, with classes when these are 19 or the format is bigearthnet: the
+/// default 43 of an unnamed layout agrees with any pack (open_or_pack throws UserError that names the key).
 struct DataOptions {
   std::string root{};
   std::string format = "auto";
@@ -41,7 +44,7 @@ struct DataOptions {
     v("format", format, "layout of the root", OneOf{{"auto", "mlrsnet", "bigearthnet", "csv"}});
     v("manifest", manifest, "CSV below the root with path,<class>,… (format csv)");
     v("packed", packed, "folder of packed splits; training reads these, and makes them when they are absent");
-    v("classes", classes, "BigEarthNet nomenclature: 43 CORINE names or the 19 of the archive's authors", Range{19, 43});
+    v("classes", classes, "BigEarthNet nomenclature: 43 CORINE names or the 19 of the archive's authors", Among{{19, 43}});
     v("image_size", image_size, "side in pixels after resampling; 0: 256, or 120 for BigEarthNet", Range{0, 4096});
     v("max_unreadable_share", max_unreadable_share, "share of files that may be unreadable before it is an error", Range{0, 1});
     v("split", split, "train, val and test");

@@ -32,13 +32,25 @@ std::uint64_t part_fingerprint(const Prepared& prepared, Part part) {
   return checksum(content.data(), content.size() * sizeof content[0]);
 }
 
+/// A finished pack is never replaced by one of another fingerprint: other runs may use it.
+void require_same_source(const std::string& stem, std::uint64_t fingerprint) {
+  recover_sidecar(stem);
+  if (!is_file(stem + ".npy") || !is_file(stem + ".json")) return;
+  try {
+    if (read_sidecar(stem).fingerprint == fingerprint) return;
+  } catch (const DataError&) {
+    return;  // already_packed says so
+  }
+  throw UserError(
+      fmt::format("{}.npy holds a pack of another source, size or split; choose another data.packed or delete it", stem));
+}
+
 /// Whether a finished pack of this fingerprint lies under the final name.
 bool already_packed(const std::string& stem, std::uint64_t fingerprint, PackResult& result) {
-  recover_sidecar(stem);
+  require_same_source(stem, fingerprint);
   if (!is_file(stem + ".npy") || !is_file(stem + ".json")) return false;
   try {
     const PackedSplit split = PackedSplit::open(stem);
-    if (split.info().fingerprint != fingerprint) return false;
     result.reused = true;
     result.rows = split.rows();
     result.unreadable = static_cast<std::int64_t>(split.info().report.unreadable.size());
@@ -48,6 +60,23 @@ bool already_packed(const std::string& stem, std::uint64_t fingerprint, PackResu
     log::warn("{}; packing anew", e.what());
     return false;
   }
+}
+
+/// Without an archive, keys that describe one must not contradict the pack (rule: DataOptions).
+void require_agreement(const DataOptions& options, const PackedSplit& split) {
+  const auto refuse = [&](const char* key, const auto& wanted, const std::string& held) {
+    throw UserError(fmt::format("data.{} is {}, but {} holds {}; change the key, or give data.root and another data.packed",
+                                key, wanted, split.path(), held));
+  };
+  const ImageSpec& image = split.image();
+  if (options.image_size != 0 && (image.height != options.image_size || image.width != options.image_size))
+    refuse("image_size", options.image_size, fmt::format("images of {} x {}", image.height, image.width));
+  const std::string& name = split.info().dataset;
+  const std::string archive = "the archive " + name;
+  if (options.format != "auto" && name.substr(0, name.find('-')) != options.format) refuse("format", options.format, archive);
+  const bool asked = options.classes != DataOptions{}.classes || options.format == "bigearthnet";
+  if (asked && name.starts_with("bigearthnet-") && name != fmt::format("bigearthnet-{}", options.classes))
+    refuse("classes", options.classes, archive);
 }
 
 /// Decodes the rows of one part that the job does not hold yet.
@@ -192,13 +221,17 @@ PackResult pack_part(const Prepared& prepared, Part part, const std::string& dir
 }
 
 std::array<PackResult, 3> pack_all(const Prepared& prepared, const std::string& directory, const PackOptions& options) {
+  for (const Part part : kParts)
+    require_same_source(fmt::format("{}/{}", directory, name_of(part)), part_fingerprint(prepared, part));
   std::array<PackResult, 3> results;
   for (const Part part : kParts) results[static_cast<std::size_t>(part)] = pack_part(prepared, part, directory, options);
   write_splits(*prepared.dataset, prepared.splits, directory);
   return results;
 }
 
-PackedSet open_packed(const std::string& directory) {
+namespace {
+
+PackedSet open_parts(const std::string& directory) {
   const auto open = [&](Part part) { return PackedSplit::open(fmt::format("{}/{}", directory, name_of(part))); };
   PackedSet set{open(Part::train), open(Part::val), open(Part::test)};
   for (const Part part : {Part::val, Part::test}) {
@@ -211,11 +244,28 @@ PackedSet open_packed(const std::string& directory) {
   return set;
 }
 
+void verify_parts(const PackedSet& set, const PackOptions& options) {
+  if (options.verify == "never") return;
+  for (const Part part : kParts) set[part].verify(options.workers);
+}
+
+}  // namespace
+
+PackedSet open_packed(const std::string& directory, const PackOptions& options) {
+  PackedSet set = open_parts(directory);
+  verify_parts(set, options);
+  return set;
+}
+
 PackedSet open_or_pack(const DataOptions& options, const PackOptions& pack) {
   if (options.packed.empty())
     throw UserError("data.packed is not set; name a folder for the packed images, for example --set data.packed=FOLDER");
   if (!options.root.empty()) pack_all(prepare_data(options), options.packed, pack);
-  return open_packed(options.packed);
+  PackedSet set = open_parts(options.packed);
+  if (options.root.empty())
+    for (const Part part : kParts) require_agreement(options, set[part]);
+  verify_parts(set, pack);
+  return set;
 }
 
 }  // namespace swath

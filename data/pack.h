@@ -22,13 +22,15 @@ struct PackProgress {
 };
 
 struct PackOptions {
-  int workers = 0;  // 0: one per core
+  int workers = 0;                // 0: one per core
+  std::string verify = "always";  // checksums of a pack that is opened, or "never"
   /// Called from one thread at a time, a few times per second and at the end of a part; may throw to stop (the work done so
   /// far is kept and resumed by the next call).
   std::function<void(const PackProgress&)> progress{};
   template <class V>
   void fields(V& v) {
-    v("workers", workers, "threads that decode; 0: one per core", Range{0, 1024});
+    v("workers", workers, "threads that decode and verify; 0: one per core", Range{0, 1024});
+    v("verify", verify, "whether opening a pack reads all of it and compares the checksums", OneOf{{"always", "never"}});
   }
 };
 
@@ -51,11 +53,11 @@ struct PackResult {
   double seconds = 0;
 };
 
-/// Packs the part into <directory>/<train|val|test>.{npy,json}. A finished pack of the same fingerprint is left alone.
-/// Throws DataError when more than max_unreadable_share of the images cannot be read or the disk is full, UserError when the
-/// folder cannot be made or another process packs there.
+/// Packs the part into <directory>/<train|val|test>.{npy,json}. A finished pack of the same fingerprint is left alone, one of
+/// another fingerprint is refused. Throws DataError when more than max_unreadable_share of the images cannot be read or the
+/// disk is full, UserError when the folder cannot be made, another process packs there, or it holds another pack.
 PackResult pack_part(const Prepared& prepared, Part part, const std::string& directory, const PackOptions& options = {});
-/// All three parts, and the split's CSV files beside them.
+/// All three parts, and the split's CSV files beside them. Writes nothing when one of the parts would be refused.
 std::array<PackResult, 3> pack_all(const Prepared& prepared, const std::string& directory, const PackOptions& options = {});
 
 /// The three parts of one archive.
@@ -63,9 +65,10 @@ struct PackedSet {
   PackedSplit train, val, test;
   const PackedSplit& operator[](Part part) const { return part == Part::train ? train : part == Part::val ? val : test; }
 };
-/// Opens <directory>/{train,val,test}; throws DataError when bands, classes or forms of the parts differ.
-PackedSet open_packed(const std::string& directory);
-/// options.packed when it holds a finished pack (then options.root may be empty); packs options.root there otherwise.
+/// Opens <directory>/{train,val,test}; throws DataError when bands, classes or forms of the parts differ, or a checksum.
+PackedSet open_packed(const std::string& directory, const PackOptions& options = {});
+/// Packs options.root in options.packed unless a finished pack is there, and opens it. With options.root empty it only opens;
+/// throws UserError when the pack contradicts the other keys (see DataOptions).
 PackedSet open_or_pack(const DataOptions& options, const PackOptions& pack = {});
 
 }  // namespace swath

@@ -11,6 +11,7 @@
 
 #include "data/file.h"
 #include "data/packed_format.h"
+#include "data/workers.h"
 #include "engine/core/error.h"
 
 namespace swath {
@@ -79,17 +80,22 @@ void PackedSplit::will_need(std::int64_t i) const {
   ::madvise(const_cast<std::uint8_t*>(impl_->map) + aligned, begin - aligned + row_bytes(), MADV_WILLNEED);
 }
 
-void PackedSplit::verify() const {
+void PackedSplit::verify(int workers) const {
   const PackedInfo& i = info();
-  for (std::size_t block = 0; block < i.checksums.size(); ++block) {
-    const std::int64_t first = static_cast<std::int64_t>(block) * i.block_rows;
+  std::vector<std::uint8_t> bad(i.checksums.size());
+  run_workers(static_cast<std::int64_t>(bad.size()), {.workers = workers}, [&](std::int64_t block, int) {
+    const std::int64_t first = block * i.block_rows;
     const std::int64_t last = std::min(rows(), first + i.block_rows);
     std::vector<std::uint64_t> of_rows;
     for (std::int64_t r = first; r < last; ++r) of_rows.push_back(checksum(row(r), row_bytes()));
-    if (checksum(of_rows.data(), of_rows.size() * sizeof of_rows[0]) != i.checksums[block])
-      throw DataError(fmt::format("{} is corrupt in rows {} to {}: the checksum differs; delete it and pack again", path(),
-                                  first, last - 1));
-  }
+    const auto b = static_cast<std::size_t>(block);
+    bad[b] = checksum(of_rows.data(), of_rows.size() * sizeof of_rows[0]) != i.checksums[b];
+  });
+  const auto found = std::find(bad.begin(), bad.end(), 1);
+  if (found == bad.end()) return;
+  const std::int64_t first = (found - bad.begin()) * i.block_rows;
+  throw DataError(fmt::format("{} is corrupt in rows {} to {}: the checksum differs; delete it and pack again", path(), first,
+                              std::min(rows(), first + i.block_rows) - 1));
 }
 
 }  // namespace swath

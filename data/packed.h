@@ -49,8 +49,9 @@ class PackedSplit {
   const std::uint8_t* pixels() const;
   /// Tells the system that row i will be read soon.
   void will_need(std::int64_t i) const;
-  /// Compares every checksum. Throws DataError that names the file and the first bad rows.
-  void verify() const;
+  /// Reads every row with `workers` threads (0: one per core) and compares the checksums. Throws DataError that names the file
+  /// and the first bad rows.
+  void verify(int workers = 0) const;
 
  private:
   struct Impl;

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <numeric>
 #include <sstream>
+#include <stdexcept>
 
 #include "data/rgb_file.h"
 
@@ -128,8 +129,9 @@ bool run_peer(const std::string& script, const std::vector<std::string>& argumen
     _exit(127);
   }
   int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the peer's script failed";
+  if (child < 0 || waitpid(child, &status, 0) != child) throw std::runtime_error("the peer's interpreter cannot be started");
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    throw std::runtime_error("the peer's script failed; does the Python of SWATH_PEERS_PYTHON have the peers' packages?");
   return true;
 }
 

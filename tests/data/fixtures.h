@@ -58,7 +58,8 @@ Prepared fake_prepared(std::int64_t n, std::int64_t classes, std::vector<std::in
 
 /// Folder of real data, or empty.
 std::string real_data();
-/// Runs a Python script with the peers' interpreter; false when there is none. Fails the test when the script fails.
+/// Runs a Python script with the peers' interpreter; false when there is none. Throws, which ends the test as failed, when the
+/// script fails.
 bool run_peer(const std::string& script, const std::vector<std::string>& arguments);
 
 /// Runs f, which must throw E whose message holds every word.

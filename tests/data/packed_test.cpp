@@ -15,6 +15,7 @@
 #include "data/file.h"
 #include "data/pack.h"
 #include "data/pack_job.h"
+#include "data/packed_format.h"
 #include "tests/data/fixtures.h"
 
 namespace swath::test {
@@ -87,8 +88,97 @@ TEST(Pack, IsNotRepeatedForTheSameSource) {
   auto other = fake_prepared(40, 3);
   other.filter.kept = {0, 1};
   other.filter.kept_names = {"class0", "class1"};
-  EXPECT_FALSE(pack_part(other, Part::train, folder.path()).reused);
-  EXPECT_EQ(PackedSplit::open(folder / "train").class_names().size(), 2u);
+  EXPECT_FALSE(pack_part(other, Part::train, folder / "other").reused);
+  EXPECT_EQ(PackedSplit::open(folder / "other/train").class_names().size(), 2u);
+}
+
+TEST(Pack, NeverReplacesAFinishedPackOfAnotherSource) {
+  const TempFolder folder;
+  pack_all(fake_prepared(40, 3), folder.path());
+  const auto contents = [&] {
+    std::vector<std::string> all;
+    for (const std::string& file : list_folder(folder.path())) all.push_back(file + read_whole(folder / file));
+    return all;
+  };
+  const auto before = contents();
+  const std::vector<std::string> words{"train.npy holds a pack of another source, size or split", "data.packed", "delete it"};
+  const auto other = fake_prepared(40, 2);
+  expect_user_error([&] { pack_part(other, Part::train, folder.path()); }, words);
+  expect_user_error([&] { pack_all(other, folder.path()); }, words);
+  auto moved = fake_prepared(40, 3);  // train as before, one image of test now in val
+  moved.splits[Part::val].push_back(moved.splits[Part::test].back());
+  moved.splits[Part::test].pop_back();
+  expect_user_error([&] { pack_all(moved, folder.path()); }, {"val.npy holds a pack of another"});
+  EXPECT_EQ(contents(), before);
+  cut(folder / "train.npy", 1);  // torn pixels do not free the name either
+  expect_user_error([&] { pack_all(other, folder.path()); }, words);
+}
+
+TEST(Pack, IsVerifiedWhenItIsOpened) {
+  const TempFolder folder;
+  pack_all(fake_prepared(40, 3), folder.path());
+  flip_byte(folder / "val.npy", -1);
+  const std::vector<std::string> words{"val.npy is corrupt in rows 0 to 9"};
+  expect_data_error([&] { open_packed(folder.path()); }, words);
+  expect_data_error([&] { open_or_pack({.packed = folder.path()}, {.workers = 3}); }, words);
+  EXPECT_EQ(open_or_pack({.packed = folder.path()}, {.verify = "never"}).val.rows(), 10);
+}
+
+TEST(Pack, NamesEveryBadBlockByItsFirst) {
+  const TempFolder folder;
+  ImageSpec image{.height = 1024, .width = 2048, .channels = 4, .dtype = kernels::DType::u8, .bands = {"a", "b", "c", "d"}};
+  PackJob job(folder / "train", image, 5, 1);  // two rows of 8 MiB to a block
+  const std::vector<std::uint8_t> row(image.bytes(), 7);
+  for (std::int64_t r = 0; r < 5; ++r) job.store(r, row.data());
+  PackedInfo info;
+  info.dataset = "fake";
+  info.part = "train";
+  info.image = image;
+  info.class_names = {"x"};
+  info.ids = {"a", "b", "c", "d", "e"};
+  info.labels = LabelMasks(5, 1);
+  job.finish(info);
+  const auto split = PackedSplit::open(folder / "train");
+  for (const int workers : {1, 4}) EXPECT_NO_THROW(split.verify(workers));
+  flip_byte(folder / "train.npy", -1);
+  expect_data_error([&] { split.verify(4); }, {"rows 4 to 4"});
+  flip_byte(folder / "train.npy", 128 + (std::int64_t{3} << 23));
+  for (const int workers : {1, 4}) expect_data_error([&] { split.verify(workers); }, {"rows 2 to 3"});
+}
+
+TEST(Pack, WithoutAnArchiveTheKeysMustNotContradictIt) {
+  const auto make = [](const std::string& path, const std::string& name) {
+    pack_all(fake_prepared(40, 3, {}), path);
+    for (const Part part : kParts) {
+      const std::string stem = path + "/" + name_of(part);
+      PackedInfo info = read_sidecar(stem);
+      info.dataset = name;
+      write_text(stem + ".json", sidecar_text(info));
+    }
+  };
+  const TempFolder folder;
+  const std::string mlrsnet = folder / "m", of_19 = folder / "b19", of_43 = folder / "b43";
+  make(mlrsnet, "mlrsnet");
+  make(of_19, "bigearthnet-19");
+  make(of_43, "bigearthnet-43");
+  for (const DataOptions& agrees : std::vector<DataOptions>{{.packed = mlrsnet},
+                                                            {.packed = of_19},
+                                                            {.packed = of_43},
+                                                            {.packed = mlrsnet, .image_size = 4},
+                                                            {.format = "mlrsnet", .packed = mlrsnet},
+                                                            {.packed = mlrsnet, .classes = 19},
+                                                            {.packed = of_19, .classes = 19},
+                                                            {.format = "bigearthnet", .packed = of_19, .classes = 19},
+                                                            {.format = "bigearthnet", .packed = of_43}})
+    EXPECT_EQ(open_or_pack(agrees).train.rows(), 20);
+  expect_user_error([&] { open_or_pack({.packed = mlrsnet, .image_size = 64}); },
+                    {"data.image_size is 64", "train.npy", "4 x 4", "data.root"});
+  expect_user_error([&] { open_or_pack({.format = "bigearthnet", .packed = mlrsnet}); },
+                    {"data.format is bigearthnet", "the archive mlrsnet"});
+  expect_user_error([&] { open_or_pack({.format = "csv", .packed = of_43}); }, {"data.format is csv"});
+  expect_user_error([&] { open_or_pack({.packed = of_43, .classes = 19}); },
+                    {"data.classes is 19", "the archive bigearthnet-43"});
+  expect_user_error([&] { open_or_pack({.format = "bigearthnet", .packed = of_19}); }, {"data.classes is 43"});
 }
 
 TEST(Pack, ResumesAfterAnException) {

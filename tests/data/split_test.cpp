@@ -142,7 +142,7 @@ open(sys.argv[1] + '/parts', 'w').write(''.join(map(str, part)))
   if (!run_peer(script, {folder.path()})) GTEST_SKIP() << "SWATH_PEERS_PYTHON is not set";
   std::vector<int> peer;
   for (const char c : read_whole(folder / "parts")) peer.push_back(c - '0');
-  ASSERT_EQ(peer.size(), 2000u) << "the Python of SWATH_PEERS_PYTHON needs iterative-stratification";
+  ASSERT_EQ(peer.size(), 2000u);
   const double own = worst_deviation(labels, parts_of(make_splits(labels, kShares, 0), 2000));
   EXPECT_LE(own, worst_deviation(labels, peer) + 0.01);
 }
