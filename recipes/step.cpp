@@ -51,7 +51,6 @@ TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Opti
   for (const std::string& name : recipe.statistic_names()) names_.push_back(name);
   SWATH_CHECK(static_cast<std::int64_t>(names_.size()) <= kernels::kStatisticsWidth);
   ring_ = Tensor::zeros(device, {options.run.log_every, kernels::kStatisticsWidth}, DType::f32, Tag::other);
-  ring_step_ = Tensor::zeros(device, {options.run.log_every}, DType::u64, Tag::other);
 }
 
 void TrainStep::run(const Batch& batch) {
@@ -73,10 +72,7 @@ void TrainStep::run(const Batch& batch) {
   optimizer_.step(scalars_);
   recipe_.after_step();
 
-  kernels::PushStatisticsArgs push{.step = scalars_.step_pointer(),
-                                   .ring = ring_.data<float>(),
-                                   .ring_step = ring_step_.data<std::uint64_t>(),
-                                   .capacity = ring_.size(0)};
+  kernels::PushStatisticsArgs push{.step = scalars_.step_pointer(), .ring = ring_.data<float>(), .capacity = ring_.size(0)};
   push.values[0] = objective.loss.value().data<float>();
   SWATH_CHECK(objective.statistics.size() + 1 == names_.size());
   for (std::size_t i = 0; i < objective.statistics.size(); ++i)

@@ -40,7 +40,7 @@ class TrainStep {
   const PackedSplit& split_;
   std::int64_t crop_;
   std::vector<std::string> names_;
-  Tensor ring_, ring_step_;
+  Tensor ring_;
   std::vector<std::uint64_t> pending_;
 };
 
