@@ -1,4 +1,5 @@
 // swath train: trains a recipe, or continues a run.
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -27,33 +28,49 @@ bool may_change(const std::string& key) {
   return false;
 }
 
-void require_same_run(const Json& now, const Json& before, const std::string& folder, const std::string& path = "") {
+/// The first key by which a configuration would make another run than `before`: "key = old, not new"; empty: none.
+std::string difference(const Json& now, const Json& before, const std::string& path = "") {
   for (const auto& [key, value] : now.items()) {
     const std::string full = path.empty() ? key : path + "." + key;
     const auto old = before.find(key);
+    std::string found;
     if (value.is_object() && old != before.end() && old->is_object())
-      require_same_run(value, *old, folder, full);
+      found = difference(value, *old, full);
     else if (!may_change(full) && (old == before.end() || *old != value))
-      throw UserError(fmt::format("the run {} was started with {} = {}, not {}; start a new run, or drop that change", folder,
-                                  full, old == before.end() ? "nothing" : old->dump(), value.dump()));
+      found = fmt::format("{} = {}, not {}", full, old == before.end() ? "nothing" : old->dump(), value.dump());
+    if (!found.empty()) return found;
   }
+  return "";
 }
 
-/// The run of that name, else the run in run.directory that wrote last; empty when there is none.
-std::string find_run(const TrainOptions& options) {
-  const fs::path directory = options.run.directory;
-  if (!options.run.name.empty())
-    return RunDir::exists(directory / options.run.name) ? (directory / options.run.name).string() : "";
-  std::string newest;
-  fs::file_time_type newest_time{};
+/// Runs of this recipe in run.directory whose names it chose itself, the one that wrote last first.
+std::vector<fs::path> unnamed_runs(const TrainOptions& options) {
+  std::vector<std::pair<fs::file_time_type, fs::path>> found;
   std::error_code problem;
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory, problem)) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(options.run.directory, problem)) {
     if (!RunDir::exists(entry.path()) || entry.path().filename().string().rfind(options.recipe + "-", 0) != 0) continue;
     const fs::path checkpoints = entry.path() / "checkpoints";
-    const fs::file_time_type time = fs::last_write_time(fs::exists(checkpoints) ? checkpoints : entry.path(), problem);
-    if (newest.empty() || time > newest_time) newest = entry.path().string(), newest_time = time;
+    found.emplace_back(fs::last_write_time(fs::exists(checkpoints) ? checkpoints : entry.path(), problem), entry.path());
   }
-  return newest;
+  std::sort(found.rbegin(), found.rend());
+  std::vector<fs::path> runs;
+  for (auto& [time, path] : found) runs.push_back(std::move(path));
+  return runs;
+}
+
+/// The run of that name, else the latest run of this configuration in run.directory; empty when there is none.
+std::string find_run(const TrainOptions& options) {
+  const fs::path named = fs::path(options.run.directory) / options.run.name;
+  if (!options.run.name.empty()) return RunDir::exists(named) ? named.string() : "";
+  const Json now = config_to_json(options);
+  for (const fs::path& run : unnamed_runs(options)) {
+    try {
+      if (difference(now, config_to_json(options_of(load_run_config(run.string())))).empty()) return run.string();
+    } catch (const Error&) {
+      continue;  // a configuration of another version is not this one
+    }
+  }
+  return "";
 }
 
 /// What to do, before anything is opened: options, and the folder of a run to continue (empty: a new run).
@@ -69,7 +86,9 @@ Plan plan_continued(const std::string& folder, const TrainArgs& args) {
   if (!args.config.file.empty()) now.merge_patch(load_config(args.config.file));
   apply_assignments(now, args.config);
   const TrainOptions options = options_of(now);
-  require_same_run(config_to_json(options), config_to_json(options_of(before)), folder);
+  const std::string other = difference(config_to_json(options), config_to_json(options_of(before)));
+  if (!other.empty())
+    throw UserError(fmt::format("the run {} was started with {}; start a new run, or drop that change", folder, other));
   return {options, folder};
 }
 
@@ -97,7 +116,6 @@ RunDir open_run(const Plan& plan) {
   if (plan.folder.empty()) return RunDir::create(plan.options);
   RunDir run = RunDir::open(plan.folder);
   run.checkpoints().set_keep(plan.options.run.keep);
-  run.write_config(plan.options);
   return run;
 }
 
@@ -161,6 +179,7 @@ void run_train(const TrainArgs& args, Output& output) {
   run.write_versions(*device);
   Progress progress;
   const std::unique_ptr<Trainer> trainer = make_trainer(*device, plan, data, run);
+  run.write_config(options);  // of a continued run only now: a refused change leaves it as it was
   progress.line(fmt::format("{}: {} on {}, {:.1f} M parameters, {} training images, {} classes", run.path().string(),
                             options.recipe, device->name(), static_cast<double>(trainer->parameter_count()) / 1e6,
                             data.train.rows(), data.train.class_names().size()));

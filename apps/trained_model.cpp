@@ -1,6 +1,5 @@
 #include "apps/trained_model.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "apps/packing.h"
@@ -28,16 +27,13 @@ std::vector<std::string> checkpoint_files(const ModelArgs& args) {
       throw UserError(fmt::format("--checkpoint is best, last, untrained or a file; there is no file {}", args.checkpoint));
     return {args.checkpoint};
   }
-  std::vector<std::string> files;
   const fs::path folder = fs::path(args.run) / "checkpoints";
-  std::error_code problem;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, problem)) {
-    const std::string name = entry.path().filename().string();
-    if (name.rfind("step-", 0) == 0 && entry.path().extension() == ".safetensors") files.push_back(entry.path().string());
+  std::vector<std::string> files;
+  if (fs::is_directory(folder)) {
+    const CheckpointStore store(folder.string());
+    files = store.newest_first();
+    if (args.checkpoint == "best" && !store.best().empty()) files.insert(files.begin(), store.best());
   }
-  std::sort(files.rbegin(), files.rend());
-  const fs::path best = folder / "best.safetensors";
-  if (args.checkpoint == "best" && fs::exists(best)) files.insert(files.begin(), best.string());
   if (files.empty())
     throw DataError(fmt::format("{} holds no checkpoint yet; train first, or take --checkpoint untrained", folder.string()));
   return files;

@@ -80,6 +80,18 @@ void PackedSplit::will_need(std::int64_t i) const {
   ::madvise(const_cast<std::uint8_t*>(impl_->map) + aligned, begin - aligned + row_bytes(), MADV_WILLNEED);
 }
 
+std::uint64_t PackedSplit::content_checksum() const {
+  const PackedInfo& i = info();
+  std::string text = packed_header(i.image, rows());
+  for (const auto* names : {&i.image.bands, &i.class_names, &i.ids})
+    for (const std::string& name : *names) text += name + '\n';
+  const std::uint64_t parts[] = {
+      checksum(text.data(), text.size()),
+      checksum(i.labels.data(), static_cast<std::size_t>(i.labels.rows() * i.labels.words()) * sizeof(std::uint64_t)),
+      checksum(i.checksums.data(), i.checksums.size() * sizeof i.checksums[0])};
+  return checksum(parts, sizeof parts);
+}
+
 void PackedSplit::verify(int workers) const {
   const PackedInfo& i = info();
   std::vector<std::uint8_t> bad(i.checksums.size());

@@ -49,6 +49,9 @@ class PackedSplit {
   const std::uint8_t* pixels() const;
   /// Tells the system that row i will be read soon.
   void will_need(std::int64_t i) const;
+  /// Of shape, bands, classes, ids, labels and the checksums of the pixels: equal for packs of equal content, wherever they
+  /// lie. Reads no pixels.
+  std::uint64_t content_checksum() const;
   /// Reads every row with `workers` threads (0: one per core) and compares the checksums. Throws DataError that names the file
   /// and the first bad rows.
   void verify(int workers = 0) const;

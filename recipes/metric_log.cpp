@@ -3,6 +3,7 @@
 #include <set>
 
 #include "engine/core/config.h"
+#include "engine/io/file.h"
 
 namespace swath {
 
@@ -80,7 +81,6 @@ void MetricLog::clear() { rewrite({}); }
 void MetricLog::rewrite(const std::vector<MetricRecord>& kept) {
   std::set<std::string> groups;
   for (const MetricRecord& record : read()) groups.insert(record.group);
-  // Written beside the old files and renamed over them: a stop in between loses nothing.
   std::map<std::string, std::string> texts{{kJsonl, ""}};
   for (const std::string& group : groups) texts[group + ".csv"] = "";
   for (const MetricRecord& record : kept) {
@@ -90,16 +90,12 @@ void MetricLog::rewrite(const std::vector<MetricRecord>& kept) {
     csv += csv_line(record) + "\n";
   }
   for (const auto& [name, text] : texts) {
-    const fs::path file = folder_ / name, temporary = folder_ / (name + ".new");
+    const fs::path file = folder_ / name;
     if (text.empty()) {
       fs::remove(file);
-      continue;
+    } else {
+      atomic_write(file.string(), text);
     }
-    std::ofstream out(temporary, std::ios::trunc);
-    out << text << std::flush;
-    if (!out) throw DataError(fmt::format("cannot write {}; free some space on its disk and resume", temporary.string()));
-    out.close();
-    fs::rename(temporary, file);
   }
 }
 

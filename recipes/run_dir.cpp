@@ -58,7 +58,9 @@ bool RunDir::exists(const fs::path& folder) { return fs::is_regular_file(folder 
 
 RunDir RunDir::open(const fs::path& folder) {
   if (!exists(folder)) throw DataError(fmt::format("{} is no run folder: it holds no config.json", folder.string()));
-  return RunDir(folder);
+  RunDir run(folder);
+  run.checkpoints().remove_leftovers();
+  return run;
 }
 
 Json RunDir::config() const { return load_config((path_ / "config.json").string()); }

@@ -38,6 +38,8 @@ struct Trainer::Impl {
   double best_recall = -1;
   std::int64_t best_epoch = -1;
   std::int64_t validated_epoch = -1;  // the last that was validated, 0 for the untrained network
+  std::string validated_part;         // the split that best_recall was measured on
+  std::uint64_t train_checksum = 0;   // PackedSplit::content_checksum of the training split
 
   TrainHooks hooks;
   TrainResult result;
@@ -49,6 +51,8 @@ struct Trainer::Impl {
   Impl(Device& on, const TrainOptions& with, const PackedSet& from, RunDir& into)
       : device(on), options(with), data(from), run_dir(into), scalars(on), loader(from.train) {
     run_dir.checkpoints().set_keep(options.run.keep);
+    validated_part = options.validation.part;
+    train_checksum = data.train.content_checksum();
     recipe = make_recipe({device, block, options, data.train});
     block.allocate(device);
     if (!options.model.pretrained.empty() && run_dir.checkpoints().empty())
@@ -93,6 +97,8 @@ struct Trainer::Impl {
     visitor.scalar("best_recall", best_recall);
     visitor.scalar("best_epoch", best_epoch);
     visitor.scalar("validated_epoch", validated_epoch);
+    visitor.scalar("validated_part", validated_part);
+    visitor.scalar("train_checksum", train_checksum);
     recipe->visit_state(visitor);
   }
 
@@ -114,6 +120,18 @@ struct Trainer::Impl {
     const CheckpointInfo found = checkpoints.load_latest([this](StateVisitor& visitor) { visit_state(visitor); });
     require_same_names(found.classes, data.train.class_names(), "the classes of the checkpoint and of the packed data");
     require_same_names(found.bands, data.train.image().bands, "the bands of the checkpoint and of the packed data");
+    if (train_checksum != data.train.content_checksum())
+      throw UserError(
+          fmt::format("{} holds other training images or labels than the run {} was started with; give its data.packed, or "
+                      "start a new run",
+                      data.train.path(), run_dir.path().string()));
+    if (validated_part != options.validation.part) {
+      log::warn("validation.part was {} and is now {}; the best checkpoint is chosen anew", validated_part,
+                options.validation.part);
+      validated_part = options.validation.part;
+      best_recall = -1;
+      best_epoch = -1;
+    }
     run_dir.log().truncate(steps_done, validated_epoch);
     for (const MetricRecord& record : run_dir.log().read()) recall_validation(record);
     result.best_checkpoint = checkpoints.best();

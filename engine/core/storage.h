@@ -23,6 +23,7 @@ class Allocator {
   virtual ~Allocator() = default;
   /// At least `bytes` (> 0) aligned to 256; throws DeviceError when there is no memory.
   virtual void* allocate(std::size_t bytes) = 0;
+  /// Work queued on the device's stream may still use the block: wait for it (cudaFree does), or free in stream order.
   virtual void deallocate(void* pointer, std::size_t bytes) noexcept = 0;
   /// Bytes still free, or 0 when unknown.
   virtual std::size_t free_bytes() const { return 0; }

@@ -253,6 +253,15 @@ std::vector<std::string> CheckpointStore::newest_first() const {
   return files;
 }
 
+void CheckpointStore::remove_leftovers() const {
+  std::vector<fs::path> leftovers;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
+    if (entry.path().extension() == ".tmp") leftovers.push_back(entry.path());
+  }
+  std::error_code ignored;  // a file that cannot go now is written over later
+  for (const fs::path& file : leftovers) fs::remove(file, ignored);
+}
+
 bool CheckpointStore::empty() const { return newest_first().empty(); }
 
 std::string CheckpointStore::save(const CheckpointInfo& info, const VisitState& visit) {

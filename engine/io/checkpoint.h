@@ -44,10 +44,12 @@ CheckpointInfo read_checkpoint_info(const std::string& file);
 /// A folder of checkpoints: step-000000123.safetensors for the newest `keep`, best.safetensors for the best.
 class CheckpointStore {
  public:
-  /// Makes the folder.
+  /// Makes the folder. Changes nothing in one that is there.
   explicit CheckpointStore(std::string folder);
   void set_keep(std::int64_t keep) { keep_ = keep; }
   bool empty() const;
+  /// Removes what a killed process left half written. The caller holds the run's lock.
+  void remove_leftovers() const;
   /// Older checkpoints are dropped only after the new one is on disk. Returns the file.
   std::string save(const CheckpointInfo& info, const VisitState& visit);
   std::string save_best(const CheckpointInfo& info, const VisitState& visit);
@@ -59,9 +61,10 @@ class CheckpointStore {
   std::string latest() const;
   /// The best checkpoint, else the newest; empty when there is none.
   std::string best_or_latest() const;
+  /// The files of the newest checkpoints, best.safetensors left out.
+  std::vector<std::string> newest_first() const;
 
  private:
-  std::vector<std::string> newest_first() const;
   std::string folder_;
   std::int64_t keep_ = 2;
 };

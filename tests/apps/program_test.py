@@ -244,6 +244,25 @@ class Resume(Program):
         self.refused(2, ["seed", "new run"], *words, "--set", "seed=5")
         self.refused(3, ["nowhere", "no run folder"], "train", "--resume", "nowhere")
 
+    def test_resume_auto_finds_the_run_of_its_configuration(self):
+        words = ["train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "run.directory=auto-runs", "--resume", "auto",
+                 "--set", "validation.untrained=false", "--set", "epochs=1"]
+        for seed in ("1", "2", "1"):
+            self.ok(*words, "--set", f"seed={seed}")
+            time.sleep(1.1)  # the folder's name tells the second
+        self.assertEqual(len(os.listdir(self.path("auto-runs"))), 2)
+
+    def test_a_run_goes_on_with_its_own_images_and_its_own_best(self):
+        self.assertEqual(self.train("own", "--set", "epochs=1").returncode, 0)
+        self.ok("scenes", "--out", "other-scenes", "--images", "96", "--size", "32", "--seed", "9")
+        self.refused(2, ["other-packs", "data.packed"], "train", "--resume", "runs/own", "--set", "epochs=2", "--set",
+                     "data.root=other-scenes", "--set", "data.packed=other-packs")
+        open(self.path("runs/own/checkpoints/step-000000001.safetensors.tmp"), "w").close()
+        done = self.start("train", "--resume", "runs/own", "--set", "epochs=2", "--set", "validation.part=train")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("chosen anew", done.stderr)
+        self.assertFalse([f for f in os.listdir(self.path("runs/own/checkpoints")) if f.endswith(".tmp")])
+
     def test_a_full_disk_keeps_the_checkpoint_before(self):
         self.assertEqual(self.train("full", "--set", "epochs=1").returncode, 0)
         done = subprocess.run([SWATH, "train", "--resume", "runs/full", "--set", "epochs=2"], cwd=self.folder, capture_output=True,

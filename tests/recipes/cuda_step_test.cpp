@@ -88,7 +88,7 @@ class CudaStep : public ::testing::Test {
     for (int i = 0; i < steps; ++i) {
       scalars.set_step(static_cast<std::uint64_t>(i));
       for (int group = 0; group < kParameterGroups; ++group)
-        scalars.set_learning_rate(static_cast<ParameterGroup>(group), 1e-4f);
+        scalars.set_learning_rate(static_cast<ParameterGroup>(group), 1e-4f * static_cast<float>(1 + 2 * group));
       Batch batch;
       batch.pixels = data.train.pixels();
       batch.labels = data.train.labels().data();
