@@ -15,8 +15,8 @@ std::vector<float> embed_split(Device& device, Recipe& recipe, const PackedSplit
   std::int64_t done = 0;
   while (const Batch* batch = loader.next()) {
     Tape tape(device, Phase::eval);
-    const Tensor images =
-        standardise(device, split.image(), batch->pixels, batch->n, crop, options.activation, View::evaluate, {});
+    const BatchViews views(device, split.image(), batch->pixels, batch->n, {.crop = crop, .type = options.activation});
+    const Tensor images = views.make({.mode = AugmentMode::evaluate}, {});
     recipe.embed(tape, images).copy_to_host(embeddings.data() + done * width);
     done += batch->n;
     if (options.progress) options.progress(done, split.rows());

@@ -9,6 +9,7 @@
 #include "data/sampler.h"
 #include "engine/autograd/nn_ops.h"
 #include "engine/io/checkpoint.h"
+#include "recipes/batch_views.h"
 #include "recipes/options.h"
 
 namespace swath {
@@ -23,8 +24,11 @@ struct RecipeContext {
 
 /// A batch on the device.
 struct DeviceBatch {
-  Tensor images;  // N×crop×crop×C, standardised, f32 or bf16
-  Tensor labels;  // u64 {N, words}
+  Tensor images;         // N×crop×crop×C, standardised, f32 or bf16
+  BatchViews views;      // further views of the same images
+  Tensor labels;         // u64 {N, words}
+  Tensor index;          // i32 {N}: rows of the training split; only for recipes that ask for it
+  std::int64_t tag = 0;  // SampledBatch::tag
   RandomKey random;
 };
 
@@ -42,6 +46,8 @@ class Recipe {
   virtual Sampler& sampler() = 0;
   /// Before the first batch of an epoch.
   virtual void begin_epoch(std::int64_t /*epoch*/) {}
+  /// Whether objective() reads DeviceBatch::index.
+  virtual bool needs_index() const { return false; }
   virtual Objective objective(Tape& tape, const DeviceBatch& batch) = 0;
   /// Names of the scalars of Objective::statistics, the same at every step.
   virtual std::vector<std::string> statistic_names() const = 0;

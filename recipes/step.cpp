@@ -1,41 +1,10 @@
 #include "recipes/step.h"
 
-#include "kernels/augment.h"
 #include "kernels/statistics.h"
 
 namespace swath {
 
 DType activation_type(const std::string& precision) { return precision == "bf16" ? DType::bf16 : DType::f32; }
-
-Tensor standardise(Device& device, const ImageSpec& image, const void* pixels, std::int64_t n, std::int64_t crop, DType type,
-                   View view, RandomKey random) {
-  // CPU kernels read the loader's slot in place; a CUDA device gets a copy.
-  Tensor source;
-  if (device.is_cuda()) {
-    source = Tensor::empty(device, {n, image.height, image.width, image.channels}, image.dtype, Tag::input);
-    source.copy_from_host(pixels);
-    pixels = source.raw();
-  }
-  const Tensor out = Tensor::empty(device, {n, crop, crop, image.channels}, type);
-  const kernels::AugmentArgs args{
-      .rows = n,
-      .height = image.height,
-      .width = image.width,
-      .channels = image.channels,
-      .crop_height = crop,
-      .crop_width = crop,
-      .out_channels = image.channels,
-      .source_type = image.dtype,
-      .out_type = type,
-      .images = pixels,
-      .seed = random.seed,
-      .step = random.step,
-      .mode = view == View::train ? kernels::AugmentMode::train : kernels::AugmentMode::evaluate,
-      .out = out.raw(),
-  };
-  device.run([&](auto exec) { kernels::augment(args, exec); });
-  return out;
-}
 
 TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Optimizer& optimizer, StepScalars& scalars,
                      const TrainOptions& options, const PackedSplit& split)
@@ -58,15 +27,22 @@ void TrainStep::run(const Batch& batch) {
   scalars_.upload();
   const RandomKey random{options_.seed, scalars_.step_pointer()};
   DeviceBatch on_device;
-  on_device.images = standardise(device_, split_.image(), batch.pixels, batch.n, crop_, activation_type(options_.precision),
-                                 View::train, random);
+  on_device.views =
+      BatchViews(device_, split_.image(), batch.pixels, batch.n, {.crop = crop_, .type = activation_type(options_.precision)});
+  on_device.images = on_device.views.make({.mode = AugmentMode::train}, random);
   on_device.labels = Tensor::from_host(device_, {batch.n, split_.labels().words()}, batch.labels, Tag::input);
+  if (recipe_.needs_index()) {
+    index_.assign(batch.rows, batch.rows + batch.n);
+    on_device.index = Tensor::from_host(device_, {batch.n}, index_, Tag::input);
+  }
+  on_device.tag = batch.tag;
   on_device.random = random;
 
   Tape tape(device_, Phase::train);
   block_.begin_step();
   const Objective objective = recipe_.objective(tape, on_device);
   on_device.images = {};
+  on_device.views = {};
   tape.backward(objective.loss);
   block_.end_backward();
   optimizer_.step(scalars_);

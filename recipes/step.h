@@ -41,14 +41,10 @@ class TrainStep {
   std::int64_t crop_;
   std::vector<std::string> names_;
   Tensor ring_;
+  std::vector<std::int32_t> index_;
   std::vector<std::uint64_t> pending_;
 };
 
-enum class View : std::uint8_t { train, evaluate };
-
-/// Source integers of a host batch → N×crop×crop×C standardised images on the device (methods.md §1).
-Tensor standardise(Device& device, const ImageSpec& image, const void* pixels, std::int64_t n, std::int64_t crop, DType type,
-                   View view, RandomKey random);
 /// The element type of the trunk's activations for the configuration's precision.
 DType activation_type(const std::string& precision);
 

@@ -1,0 +1,43 @@
+// Standardised crops of a batch of source images: the training view, the evaluation view, a rotated one (methods.md §1).
+#pragma once
+#include "data/dataset.h"
+#include "engine/autograd/nn_ops.h"
+#include "kernels/augment.h"
+
+namespace swath {
+
+using kernels::AugmentMode;
+using kernels::AugmentRotation;
+
+struct ViewFormat {
+  std::int64_t crop = 0;    // side
+  DType type = DType::f32;  // f32 or bf16
+};
+
+struct ViewOptions {
+  AugmentMode mode = AugmentMode::train;
+  AugmentRotation rotation = AugmentRotation::none;  // random_quarter needs square images
+  std::uint32_t number = 0;                          // views of one image in one step with different numbers have other draws
+  Tensor order = {};  // i64 {N}: image `order[r]` becomes row r, with its own draws; absent: as they are
+};
+
+class BatchViews {
+ public:
+  BatchViews() = default;
+  /// `pixels`: n × height × width × channels source integers in host memory, which stay valid as long as views are made. A CUDA
+  /// device gets one copy; kernels on the CPU read them in place.
+  BatchViews(Device& device, const ImageSpec& image, const void* pixels, std::int64_t n, ViewFormat format);
+
+  /// N×crop×crop×C.
+  Tensor make(const ViewOptions& view, RandomKey random) const;
+
+ private:
+  Device* device_ = nullptr;
+  ImageSpec image_;
+  Tensor source_;
+  const void* pixels_ = nullptr;
+  std::int64_t n_ = 0;
+  ViewFormat format_;
+};
+
+}  // namespace swath
