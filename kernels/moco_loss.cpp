@@ -1,11 +1,11 @@
 // Fast MoCo on the CPU: one pass over the queue in tiles of columns; groups of tiles run side by side. methods.md §6.
+// This file is compiled without contraction, which kernels/portable_math.h asks for.
 #include "kernels/moco_loss.h"
 
 #include <cblas.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "kernels/lanes.h"
 #include "kernels/moco_loss_plan.h"
@@ -17,27 +17,6 @@ namespace {
 
 using moco_plan::Host;
 using moco_plan::round_up;
-
-/// exp(x) for x ≤ 0, 0 below −87; a NaN stays. Accurate to 2e-7; plain operations, so that a loop over it becomes vector code.
-inline float moco_exp(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer
-  const float bounded = x < -87.0f ? -87.0f : x;
-  const float shifted = bounded * 1.44269504f + kRound, n = shifted - kRound;
-  const float r = (bounded - n * 0.693359375f) + n * 2.12194440e-4f;
-  float y = 1.9875691500e-4f;
-  y = y * r + 1.3981999507e-3f;
-  y = y * r + 8.3334519073e-3f;
-  y = y * r + 4.1665795894e-2f;
-  y = y * r + 1.6666665459e-1f;
-  y = y * r + 5.0000001201e-1f;
-  y = y * r * r + r + 1.0f;
-  std::int32_t bits;
-  std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits - 0x4b400000 + 127) << 23;
-  float power;
-  std::memcpy(&power, &bits, sizeof power);
-  return x < -87.0f ? 0.0f : y * power;
-}
 
 /// The call with its sizes resolved.
 struct Problem {
@@ -92,7 +71,7 @@ void weigh_columns(const Problem& p, const Group& group, std::int64_t columns) {
     float* weight = group.weights + i * p.plan.tile;
 #pragma omp simd
     for (std::int64_t j = 0; j < columns; ++j) {
-      weight[j] = moco_exp(weight[j] - shift[j]);
+      weight[j] = portable::exp(weight[j] - shift[j]);
       factor[j] += weight[j];
     }
   }
@@ -119,14 +98,14 @@ void add_to_row(const Problem& p, const Group& group, std::int64_t i, std::int64
     largest = largest < logit[j] ? logit[j] : largest;
   }
   if (largest > group.shift[i]) {
-    const float shrink = std::exp(group.shift[i] - largest);
+    const float shrink = portable::exp(group.shift[i] - largest);
     group.shift[i] = largest;
     group.sum[i] *= shrink;
     if (!first) cblas_sscal(static_cast<blasint>(p.args.cols), shrink, group.gradient + i * p.args.cols, 1);
   }
 #pragma omp simd
   for (std::int64_t j = 0; j < columns; ++j) {
-    logit[j] = moco_exp(logit[j] - largest);
+    logit[j] = portable::exp(logit[j] - largest);
     weight[j] *= logit[j];
   }
   group.sum[i] += lane_sum(columns, [logit](std::int64_t j) { return logit[j]; });
@@ -159,7 +138,7 @@ float finish_row(const Problem& p, std::int64_t i, float scale) {
   for (std::int64_t g = 0; g < p.plan.groups; ++g) shift = std::max(shift, Group(p, g).shift[i]);
   for (std::int64_t g = 0; g < p.plan.groups; ++g) {
     const Group group(p, g);
-    shrink[g] = std::exp(group.shift[i] - shift);
+    shrink[g] = portable::exp(group.shift[i] - shift);
     negatives += shrink[g] * group.sum[i];
   }
   const MocoRow result = moco_row(p.positive[i], shift, negatives);

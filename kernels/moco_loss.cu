@@ -152,7 +152,7 @@ __global__ void __launch_bounds__(kBlock) rows_kernel(MocoLossArgs args, Layout 
     ExpSum sum{positive, 0.0f};
     for (std::int64_t j = threadIdx.x; j < keys; j += kBlock) sum.add(logit(density, work, j, row[j], uniform, inv_tau).value);
     const float shift = block_reduce(sum.shift, MaxOp{}, positive, scratch);
-    const float negatives = block_reduce(sum.sum * expf(sum.shift - shift), SumOp{}, 0.0f, scratch);
+    const float negatives = block_reduce(sum.sum * portable::exp(sum.shift - shift), SumOp{}, 0.0f, scratch);
     const MocoRow result = moco_row(positive, shift, negatives);
     if (threadIdx.x == 0) {
       work.row_terms[2 * i] = result.loss;
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kBlock) rows_kernel(MocoLossArgs args, Layout 
     if (args.d_queries_mode == GradMode::skip) continue;
     for (std::int64_t j = threadIdx.x; j < keys; j += kBlock) {
       const Logit l = logit(density, work, j, row[j], uniform, inv_tau);
-      row[j] = expf(l.value - shift) * result.inv_total * l.weight;
+      row[j] = portable::exp(l.value - shift) * result.inv_total * l.weight;
     }
   }
 }

@@ -8,14 +8,14 @@
 namespace swath::kernels {
 
 /// l⁺_i = ⟨q_i, k_i⟩, l⁻_ij = ω_ij ⟨q_i, Q_j⟩; loss = mean over the rows in use of the cross-entropy of [l⁺_i, l⁻_i]/τ with
-/// class 0. ω_·j is the softmax over the rows in use of −log q(d_ij), the density of distances in `cols` dimensions (§5), over
-/// those with d_ij = sqrt(max(0, 2 − 2⟨q_i, Q_j⟩)) ≤ upper_cutoff, d clamped below at lower_cutoff; uniform where there is
-/// none. ω is a constant to the gradient; keys and queue get none. Queries, keys and the queue are unit rows. `loss` is
-/// unscaled, the gradient is multiplied by *loss_scale; rows not in use have gradient 0, no row in use means loss 0, and so
-/// does a queue without keys (one logit is left). Sums have one fixed order on each device (no float atomics). Cost: 4 · rows ·
-/// capacity · cols operations. CUDA: 5 launches; the workspace holds rows × capacity products, read twice and rewritten, and
-/// partial gradients of some 264 tiles of 64 × 64. CPU: one pass over the queue in tiles of columns that stay in the cache. The
-/// workspace serves either.
+/// class 0. ω_·j is the softmax over the rows in use of −log q(d_ij), the density in `cols` dimensions
+/// (kernels/sphere_density.h), over those with d_ij = sqrt(max(0, 2 − 2⟨q_i, Q_j⟩)) ≤ upper_cutoff, d clamped below at
+/// lower_cutoff; uniform where there is none. ω is a constant to the gradient; keys and queue get none. Queries, keys and the
+/// queue are unit rows. `loss` is unscaled, the gradient is multiplied by *loss_scale; rows not in use have gradient 0, no row
+/// in use means loss 0, and so does a queue without keys (one logit is left). Sums have one fixed order on each device (no
+/// float atomics). Cost: 4 · rows · capacity · cols operations. CUDA: 5 launches; the workspace holds rows × capacity products,
+/// read twice and rewritten, and partial gradients of some 264 tiles of 64 × 64. CPU: one pass over the queue in tiles of
+/// columns that stay in the cache. The workspace serves either.
 struct MocoLossArgs {
   const float* queries = nullptr;           // rows × cols, rows queries_ld apart
   const float* keys = nullptr;              // rows × cols, rows keys_ld apart
