@@ -11,19 +11,19 @@ namespace swath {
 
 /// A loss states which fields beyond `rows` it reads; the others may stay empty.
 struct LossInput {
-  Var rows;           // f32 {R, D}
-  Tensor row_class;   // i32 {R} or −1: rows of one category
-  Tensor row_count;   // i32 {1}: rows in use (they come first)
-  Triplets triplets;  // losses over triplets
-  Tensor labels;      // u64 {R, words}: multi-hot rows as bit masks (kernels/label_mask.h)
-  Tensor index;       // i32 {R}: the rows' places in the training split
-  Tensor keys;        // f32 {R, D}: what the momentum copy made of the rows' images
+  Var rows = {};           // f32 {R, D}
+  Tensor row_class = {};   // i32 {R} or −1: rows of one category
+  Tensor row_count = {};   // i32 {1}: rows in use (they come first)
+  Triplets triplets = {};  // losses over triplets
+  Tensor labels = {};      // u64 {R, words}: multi-hot rows as bit masks (kernels/label_mask.h)
+  Tensor index = {};       // i32 {R}: the rows' places in the training split
+  Tensor keys = {};        // f32 {R, D}: what the momentum copy made of the rows' images
 };
 
 /// A loss and the numbers it reports.
 struct LossOutput {
-  Var loss;       // f32 {1}
-  Tensor active;  // f32 {1}: triplets that contribute; undefined where a loss has no such count
+  Var loss;            // f32 {1}
+  Tensor active = {};  // f32 {1}: triplets that contribute; undefined where a loss has no such count
 };
 
 class Loss {

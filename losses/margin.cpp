@@ -1,8 +1,8 @@
 #include "losses/margin.h"
 
 #include "engine/nn/init.h"
-#include "kernels/elementwise.h"
 #include "kernels/margin_loss.h"
+#include "losses/record_loss.h"
 
 namespace swath {
 
@@ -45,25 +45,7 @@ LossOutput MarginLoss::forward(Tape& tape, const LossInput& input) {
   args.workspace = scratch.raw();
   device.run([&](auto exec) { kernels::margin_loss(args, exec); });
 
-  // The kernel wrote the gradients with the loss; what is left is the factor that arrives from above.
-  const Var value = tape.record(
-      "margin", loss, {input.rows}, options_.beta_trainable, [this, d_rows, d_beta](Tensor d_loss, InputGradients& gradients) {
-        const auto scaled = [&](const Tensor& gradient, const Tensor& out) {
-          const kernels::ScaleArgs scale{
-              .n = gradient.numel(), .x = gradient.raw(), .out = out.raw(), .device_factor = d_loss.data<float>()};
-          d_loss.device().run([&](auto exec) { kernels::scale(scale, exec); });
-        };
-        if (gradients.needs(0)) {
-          scaled(d_rows, d_rows);
-          gradients.add(0, d_rows);
-        }
-        const GradMode mode = beta_->grad_mode();
-        if (mode == GradMode::skip) return;
-        scaled(d_beta, mode == GradMode::overwrite ? beta_->grad : d_beta);
-        if (mode == GradMode::overwrite) return;
-        const kernels::AddArgs sum{.n = d_beta.numel(), .a = d_beta.raw(), .b = beta_->grad.raw(), .out = beta_->grad.raw()};
-        d_loss.device().run([&](auto exec) { kernels::add(sum, exec); });
-      });
+  const Var value = record_loss(tape, "margin", loss, {{input.rows, d_rows}}, {{beta_, d_beta}});
   return {value, active};
 }
 

@@ -12,18 +12,18 @@ namespace swath {
 
 /// Rows to mine. Rows whose class is −1 are padding and take no part. Multi-label miners read `labels` instead of `row_class`.
 struct MineInput {
-  Tensor rows;       // f32 {R, D}
-  Tensor row_class;  // i32 {R}, one class per row, or −1
-  Tensor row_count;  // i32 {1}, rows in use (they come first)
-  Tensor labels;     // u64 {R, words}: multi-hot rows as bit masks (kernels/label_mask.h)
-  RandomKey random;
+  Tensor rows = {};       // f32 {R, D}
+  Tensor row_class = {};  // i32 {R}, one class per row, or −1
+  Tensor row_count = {};  // i32 {1}, rows in use (they come first)
+  Tensor labels = {};     // u64 {R, words}: multi-hot rows as bit masks (kernels/label_mask.h)
+  RandomKey random = {};
 };
 
 /// Fixed capacity, count on the device; the order is the anchors'.
 struct Triplets {
-  Tensor indices;  // i32 {capacity, 3}: anchor, positive, negative
-  Tensor count;    // i32 {1}
-  Tensor dropped;  // i32 {1}: triplets that the capacity had no room for; undefined for miners that cannot overflow
+  Tensor indices;       // i32 {capacity, 3}: anchor, positive, negative
+  Tensor count;         // i32 {1}
+  Tensor dropped = {};  // i32 {1}: triplets that the capacity had no room for; undefined for miners that cannot overflow
 };
 
 class Miner {

@@ -313,6 +313,17 @@ Var add(Tape& tape, const Var& a, const Var& b) {
   });
 }
 
+Var scale(Tape& tape, const Var& x, float factor) {
+  const Tensor y = Tensor::empty(tape.device(), x.shape(), x.value().dtype());
+  const kernels::ScaleArgs args{.n = y.numel(), .dtype = y.dtype(), .x = x.value().raw(), .out = y.raw(), .factor = factor};
+  tape.device().run([&](auto exec) { kernels::scale(args, exec); });
+  return tape.record("scale", y, {x}, false, [factor](Tensor d_y, InputGradients& gradients) {
+    const kernels::ScaleArgs back{.n = d_y.numel(), .dtype = d_y.dtype(), .x = d_y.raw(), .out = d_y.raw(), .factor = factor};
+    d_y.device().run([&](auto exec) { kernels::scale(back, exec); });
+    gradients.add(0, d_y);
+  });
+}
+
 Var relu(Tape& tape, const Var& x) {
   const Tensor y = Tensor::empty(tape.device(), x.shape(), x.value().dtype());
   const kernels::ReluArgs args{.n = y.numel(), .dtype = y.dtype(), .x = x.value().raw(), .y = y.raw()};

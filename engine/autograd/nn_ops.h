@@ -59,6 +59,9 @@ Var linear(Tape& tape, const Var& x, Parameter& weight, Parameter& bias);
 /// a + b of one shape and type.
 Var add(Tape& tape, const Var& a, const Var& b);
 
+/// factor · x.
+Var scale(Tape& tape, const Var& x, float factor);
+
 /// max(x, 0).
 Var relu(Tape& tape, const Var& x);
 

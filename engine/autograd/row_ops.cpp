@@ -1,6 +1,7 @@
 #include "engine/autograd/row_ops.h"
 
 #include "kernels/columns.h"
+#include "kernels/elementwise.h"
 #include "kernels/gather_rows.h"
 #include "kernels/row_normalize.h"
 
@@ -67,6 +68,38 @@ Var concat_columns(Tape& tape, const std::vector<Var>& parts) {
       }
       first += widths[i];
     }
+  });
+}
+
+Var slice_columns(Tape& tape, const Var& x, std::int64_t begin, std::int64_t width) {
+  const std::int64_t rows = x.shape()[0], cols = x.shape()[1];
+  SWATH_CHECK(begin >= 0 && width >= 0 && begin + width <= cols);
+  const Tensor y = Tensor::empty(tape.device(), {rows, width});
+  const kernels::CopyColumnsArgs args{.rows = rows,
+                                      .columns = width,
+                                      .from = x.value().data<float>() + begin,
+                                      .from_stride = cols,
+                                      .to = y.raw(),
+                                      .to_stride = width};
+  tape.device().run([&](auto exec) { kernels::copy_columns(args, exec); });
+  return tape.record("slice_columns", y, {x}, false, [rows, cols, begin, width](Tensor d_y, InputGradients& gradients) {
+    const Tensor d_x = Tensor::zeros(d_y.device(), {rows, cols});
+    const kernels::CopyColumnsArgs back{.rows = rows,
+                                        .columns = width,
+                                        .from = d_y.raw(),
+                                        .from_stride = width,
+                                        .to = d_x.data<float>() + begin,
+                                        .to_stride = cols};
+    d_y.device().run([&](auto exec) { kernels::copy_columns(back, exec); });
+    gradients.add(0, d_x);
+  });
+}
+
+Var reverse_gradient(Tape& tape, const Var& x) {
+  return tape.record("reverse_gradient", x.value(), {x}, false, [](Tensor d_y, InputGradients& gradients) {
+    const kernels::ScaleArgs negate{.n = d_y.numel(), .x = d_y.raw(), .out = d_y.raw(), .factor = -1};
+    d_y.device().run([&](auto exec) { kernels::scale(negate, exec); });
+    gradients.add(0, d_y);
   });
 }
 
