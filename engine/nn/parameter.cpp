@@ -44,7 +44,7 @@ Buffer& ParameterBlock::declare_buffer(const std::string& name, Shape shape, Ini
   return buffers_.back();
 }
 
-void ParameterBlock::allocate(Device& device) {
+void ParameterBlock::allocate(Device& device, BlockUse use) {
   SWATH_CHECK(!device_, "allocate() called twice");
   device_ = &device;
   std::int64_t total = 0;
@@ -58,11 +58,12 @@ void ParameterBlock::allocate(Device& device) {
     ranges_[static_cast<std::size_t>(group)].end = total;
   }
   values_ = Tensor::zeros(device, {total}, DType::f32, Tag::weights);
-  grads_ = Tensor::zeros(device, {total}, DType::f32, Tag::grads);
+  if (use == BlockUse::trained) grads_ = Tensor::zeros(device, {total}, DType::f32, Tag::grads);
   std::vector<float> host;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = parameters_[i];
     p.value = slice(values_, p.place.begin, p.shape);
+    if (use == BlockUse::copy) continue;
     p.grad = slice(grads_, p.place.begin, p.shape);
     host.assign(static_cast<std::size_t>(p.shape.numel()), 0.0f);
     inits_[i](host.data(), p.shape);
@@ -76,6 +77,7 @@ void ParameterBlock::allocate(Device& device) {
     Buffer& b = buffers_[i];
     b.value = slice(buffer_values_, begin, b.shape);
     begin += aligned(b.shape.numel());
+    if (use == BlockUse::copy) continue;
     host.assign(static_cast<std::size_t>(b.shape.numel()), 0.0f);
     buffer_inits_[i](host.data(), b.shape);
     b.value.copy_from_host(host.data());
@@ -92,6 +94,12 @@ Parameter* ParameterBlock::find(const std::string& name) {
 Buffer* ParameterBlock::find_buffer(const std::string& name) {
   const auto found = std::find_if(buffers_.begin(), buffers_.end(), [&](const Buffer& b) { return b.name == name; });
   return found == buffers_.end() ? nullptr : &*found;
+}
+
+const Parameter* ParameterBlock::find(const std::string& name) const { return const_cast<ParameterBlock*>(this)->find(name); }
+
+const Buffer* ParameterBlock::find_buffer(const std::string& name) const {
+  return const_cast<ParameterBlock*>(this)->find_buffer(name);
 }
 
 std::int64_t ParameterBlock::count() const {

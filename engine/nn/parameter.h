@@ -25,6 +25,7 @@ using Initializer = std::function<void(float* values, const Shape& shape)>;
 struct ParameterRange {
   std::int64_t begin = 0, end = 0;
   std::int64_t size() const { return end - begin; }
+  bool operator==(const ParameterRange&) const = default;
 };
 
 struct Parameter {
@@ -50,6 +51,9 @@ struct Buffer {
   Tensor value;
 };
 
+/// trained: initial values and gradients. copy: neither; the values come from another block and are zero until then.
+enum class BlockUse : std::uint8_t { trained, copy };
+
 class ParameterBlock {
  public:
   ParameterBlock() = default;
@@ -61,7 +65,7 @@ class ParameterBlock {
   Buffer& declare_buffer(const std::string& name, Shape shape, Initializer init);
 
   /// Lays out values and gradients group by group, each parameter aligned to 256 bytes, and initialises them.
-  void allocate(Device& device);
+  void allocate(Device& device, BlockUse use = BlockUse::trained);
 
   Device& device() const { return *device_; }
   std::deque<Parameter>& parameters() { return parameters_; }
@@ -69,9 +73,11 @@ class ParameterBlock {
   std::deque<Buffer>& buffers() { return buffers_; }
   const std::deque<Buffer>& buffers() const { return buffers_; }
   Parameter* find(const std::string& name);
+  const Parameter* find(const std::string& name) const;
   Buffer* find_buffer(const std::string& name);
+  const Buffer* find_buffer(const std::string& name) const;
 
-  /// All values (padding included, zero); likewise gradients and buffers. Shape {n}.
+  /// All values (padding included, zero); likewise gradients (not of a copy) and buffers. Shape {n}.
   const Tensor& values() const { return values_; }
   const Tensor& grads() const { return grads_; }
   const Tensor& buffer_values() const { return buffer_values_; }
