@@ -21,6 +21,9 @@ enum class RandomStream : std::uint32_t {
   scenes = 8,
   bank = 9,
   shuffle = 10,
+  label_permutation = 11,
+  random_distance = 12,
+  intra_random = 13,
 };
 
 struct Philox4 {

@@ -7,6 +7,8 @@
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
 #include "kernels/philox.h"
+#include "kernels/row_search.h"
+#include "kernels/triplet_list.h"
 
 namespace swath::kernels {
 namespace {
@@ -51,16 +53,11 @@ Bounds find_bounds(const Anchor& a) {
 /// Draws uniformly among the rows that `preferred` admits, else among those that `any` admits; −1 if there are none.
 template <class Preferred, class Any>
 std::int32_t draw_row(std::int32_t used, std::uint32_t bits, const Preferred& preferred, const Any& any) {
-  std::uint32_t preferred_count = 0, count = 0;
-  for (std::int32_t j = 0; j < used; ++j) {
-    preferred_count += static_cast<std::uint32_t>(any(j) & preferred(j));
-    count += static_cast<std::uint32_t>(any(j));
-  }
-  if (count == 0) return -1;
-  std::uint32_t rank = uniform_below(bits, preferred_count > 0 ? preferred_count : count);
-  for (std::int32_t j = 0;; ++j) {
-    if ((any(j) & (preferred_count == 0 || preferred(j))) && rank-- == 0) return j;
-  }
+  const auto both = [&](std::int32_t j) { return any(j) & preferred(j); };
+  const std::uint32_t preferred_count = count_rows(0, used, both);
+  if (preferred_count > 0) return find_row(used, uniform_below(bits, preferred_count), both);
+  const std::uint32_t count = count_rows(0, used, any);
+  return count > 0 ? find_row(used, uniform_below(bits, count), any) : -1;
 }
 
 /// The anchor's positive and negative, −1 each when the anchor yields nothing.
@@ -81,8 +78,8 @@ std::size_t semihard_workspace(const SemihardArgs& args) {
   return static_cast<std::size_t>(args.rows) * 2 * sizeof(std::int32_t);
 }
 
-void semihard(const SemihardArgs& args, Cpu) {
-  const std::int64_t used = args.row_count ? std::clamp<std::int64_t>(*args.row_count, 0, args.rows) : args.rows;
+void semihard(const SemihardArgs& args, Cpu exec) {
+  const std::int64_t used = rows_in_use(args.row_count, args.rows);
   auto* partners = static_cast<std::int32_t*>(args.workspace);
   parallel_for(
       used,
@@ -95,16 +92,12 @@ void semihard(const SemihardArgs& args, Cpu) {
              partners + 2 * i + 1);
       },
       serial_below_for(2 * used));
-  std::int64_t count = 0;
-  for (std::int64_t i = 0; i < used; ++i) {
-    if (partners[2 * i] < 0) continue;
-    args.triplets[3 * count] = static_cast<std::int32_t>(i);
-    args.triplets[3 * count + 1] = partners[2 * i];
-    args.triplets[3 * count + 2] = partners[2 * i + 1];
-    ++count;
-  }
-  *args.triplet_count = static_cast<std::int32_t>(count);
-  std::fill(args.triplets + 3 * count, args.triplets + 3 * args.rows, -1);
+  triplet_list({.partners = partners,
+                .row_count = args.row_count,
+                .triplets = args.triplets,
+                .triplet_count = args.triplet_count,
+                .rows = args.rows},
+               exec);
 }
 
 }  // namespace swath::kernels

@@ -1,22 +1,15 @@
-// Semihard triplets, one per anchor, on CUDA: a warp an anchor, then one block that closes the gaps. methods.md §5.
+// Semihard triplets, one per anchor, on CUDA: a warp an anchor, then the list of triplets. methods.md §5.
 #include "kernels/launch.cuh"
-#include "kernels/match_list.cuh"
 #include "kernels/philox.h"
-#include "kernels/reduce.cuh"
+#include "kernels/row_search.cuh"
 #include "kernels/semihard.h"
+#include "kernels/triplet_list.h"
 
 namespace swath::kernels {
 namespace {
 
 constexpr int kBlock = 128;
 constexpr int kWarps = kBlock / kWarp;
-constexpr int kCompactBlock = 512;
-
-__device__ std::int64_t rows_in_use(const SemihardArgs& args) {
-  if (!args.row_count) return args.rows;
-  const std::int64_t count = *args.row_count;
-  return count < 0 ? 0 : (count < args.rows ? count : args.rows);
-}
 
 /// A warp's view of one anchor. Lanes look at 32 rows at a time; ballots count candidates in ascending row order.
 struct Anchor {
@@ -53,18 +46,6 @@ struct Anchor {
   }
 };
 
-__device__ std::uint32_t count_lanes(bool v) { return static_cast<std::uint32_t>(__popc(__ballot_sync(0xffffffffu, v))); }
-
-/// If this block of 32 rows holds the candidate with this rank, its lane, else −1 and the rank moves on.
-__device__ int find_lane(bool candidate, std::uint32_t& rank) {
-  const unsigned ballot = __ballot_sync(0xffffffffu, candidate);
-  const auto found = static_cast<std::uint32_t>(__popc(ballot));
-  const unsigned before = ballot & ((1u << (threadIdx.x % kWarp)) - 1u);
-  const unsigned winner = __ballot_sync(0xffffffffu, candidate && static_cast<std::uint32_t>(__popc(before)) == rank);
-  rank -= found;  // wraps once the candidate is found; the caller looks at the first hit only
-  return __ffs(static_cast<int>(winner)) - 1;
-}
-
 /// Writes the anchor's positive and negative, −1 each when it yields nothing.
 __device__ void mine(const Anchor& anchor, const Philox4& random, std::int32_t* partners) {
   const std::int64_t lane = threadIdx.x % kWarp;
@@ -93,7 +74,7 @@ __device__ void mine(const Anchor& anchor, const Philox4& random, std::int32_t* 
 }
 
 __global__ void __launch_bounds__(kBlock) semihard_kernel(SemihardArgs args) {
-  const std::int64_t used = rows_in_use(args), stride = static_cast<std::int64_t>(gridDim.x) * kWarps;
+  const std::int64_t used = rows_in_use(args.row_count, args.rows), stride = static_cast<std::int64_t>(gridDim.x) * kWarps;
   auto* partners = static_cast<std::int32_t*>(args.workspace);
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp; i < used; i += stride) {
     Anchor anchor{args.distance + i * args.rows, args.row_class, used, i, args.row_class[i], -INFINITY, INFINITY};
@@ -103,32 +84,16 @@ __global__ void __launch_bounds__(kBlock) semihard_kernel(SemihardArgs args) {
   }
 }
 
-__global__ void __launch_bounds__(kCompactBlock) compact_kernel(SemihardArgs args) {
-  __shared__ MatchList<kCompactBlock> matches;
-  const std::int64_t used = rows_in_use(args);
-  const auto* partners = static_cast<const std::int32_t*>(args.workspace);
-  std::int64_t count = 0;
-  for (std::int64_t i0 = 0; i0 < used; i0 += kCompactBlock) {
-    const std::int64_t i = i0 + threadIdx.x;
-    const int found = matches.collect(i < used && partners[2 * i] >= 0);
-    if (static_cast<int>(threadIdx.x) < found) {
-      const std::int64_t anchor = i0 + matches.thread[threadIdx.x];
-      std::int32_t* triplet = args.triplets + 3 * (count + threadIdx.x);
-      triplet[0] = static_cast<std::int32_t>(anchor);
-      triplet[1] = partners[2 * anchor];
-      triplet[2] = partners[2 * anchor + 1];
-    }
-    count += found;
-  }
-  for (std::int64_t k = 3 * count + threadIdx.x; k < 3 * args.rows; k += kCompactBlock) args.triplets[k] = -1;
-  if (threadIdx.x == 0) *args.triplet_count = static_cast<std::int32_t>(count);
-}
-
 }  // namespace
 
 void semihard(const SemihardArgs& args, CudaStream exec) {
   if (args.rows > 0) launch(semihard_kernel, grid_for(args.rows, kWarps), kBlock, 0, exec, args);
-  launch(compact_kernel, 1, kCompactBlock, 0, exec, args);
+  triplet_list({.partners = static_cast<const std::int32_t*>(args.workspace),
+                .row_count = args.row_count,
+                .triplets = args.triplets,
+                .triplet_count = args.triplet_count,
+                .rows = args.rows},
+               exec);
 }
 
 }  // namespace swath::kernels
