@@ -132,6 +132,10 @@ std::string StoragePool::out_of_memory(std::size_t bytes, Tag tag) const {
 Storage::Storage(std::shared_ptr<StoragePool> pool, std::size_t bytes, Tag tag)
     : pool_(std::move(pool)), data_(pool_->take(bytes, tag)), bytes_(bytes) {}
 
-Storage::~Storage() { pool_->give(data_); }
+Storage::Storage(void* data, std::size_t bytes) : data_(data), bytes_(bytes) {}
+
+Storage::~Storage() {
+  if (pool_) pool_->give(data_);
+}
 
 }  // namespace swath

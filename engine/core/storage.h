@@ -72,10 +72,12 @@ class StoragePool {
   std::size_t reserved_ = 0;
 };
 
-/// One block of a pool, returned when the last tensor on it is gone.
+/// One block of a pool, returned when the last tensor on it is gone; or memory of somebody else's.
 class Storage {
  public:
   Storage(std::shared_ptr<StoragePool> pool, std::size_t bytes, Tag tag);
+  /// Borrowed memory, which the owner keeps longer than any tensor on it.
+  Storage(void* data, std::size_t bytes);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;

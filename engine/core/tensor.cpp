@@ -19,6 +19,15 @@ Tensor Tensor::zeros(Device& device, Shape shape, DType type, Tag tag) {
   return t;
 }
 
+Tensor Tensor::borrow(Device& device, Shape shape, DType type, void* data) {
+  Tensor t;
+  t.device_ = &device;
+  t.shape_ = shape;
+  t.dtype_ = type;
+  t.storage_ = std::make_shared<Storage>(data, t.bytes());
+  return t;
+}
+
 void* Tensor::raw() const { return static_cast<std::byte*>(storage_->data()) + offset_; }
 
 Tensor Tensor::view(Shape shape) const {

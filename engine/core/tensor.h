@@ -59,6 +59,8 @@ class Tensor {
   /// Uninitialised memory.
   static Tensor empty(Device& device, Shape shape, DType type = DType::f32, Tag tag = Tag::activations);
   static Tensor zeros(Device& device, Shape shape, DType type = DType::f32, Tag tag = Tag::activations);
+  /// On memory of the caller's on this device, aligned to its elements, which must outlive every copy of the tensor.
+  static Tensor borrow(Device& device, Shape shape, DType type, void* data);
   /// Copies shape.numel() elements from host memory.
   template <class T>
   static Tensor from_host(Device& device, Shape shape, const T* values, Tag tag = Tag::activations) {
