@@ -34,9 +34,15 @@ class Miner {
 
 struct MinerOptions {
   std::string name = "semihard";
+  float lower_cutoff = 0.5f;
+  float upper_cutoff = 0.0f;
   template <class V>
   void fields(V& v) {
     v("name", name, "how triplets are chosen (methods.md §5)", OneOf{miner_names()});
+    v("lower_cutoff", lower_cutoff, "distance, random_distance: smaller distances to a negative weigh as this one",
+      Range{0.01, 2});
+    v("upper_cutoff", upper_cutoff, "distance, random_distance: farther negatives are excluded (1.4 is common); 0: none are",
+      Range{0, 2});
   }
   static std::vector<std::string> miner_names();
 };

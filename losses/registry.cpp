@@ -2,6 +2,9 @@
 #include <functional>
 
 #include "losses/miner.h"
+#include "losses/miners/distance.h"
+#include "losses/miners/intra_random.h"
+#include "losses/miners/random_distance.h"
 #include "losses/miners/semihard.h"
 
 namespace swath {
@@ -10,12 +13,15 @@ namespace {
 
 struct MinerEntry {
   const char* name;
-  std::function<std::unique_ptr<Miner>()> make;
+  std::function<std::unique_ptr<Miner>(const MinerOptions&)> make;
 };
 
 const std::vector<MinerEntry>& miners() {
   static const std::vector<MinerEntry> entries{
-      {"semihard", [] { return std::make_unique<SemihardMiner>(); }},
+      {"semihard", [](const MinerOptions&) { return std::make_unique<SemihardMiner>(); }},
+      {"distance", [](const MinerOptions& options) { return std::make_unique<DistanceMiner>(options); }},
+      {"random_distance", [](const MinerOptions& options) { return std::make_unique<RandomDistanceMiner>(options); }},
+      {"intra_random", [](const MinerOptions&) { return std::make_unique<IntraRandomMiner>(); }},
   };
   return entries;
 }
@@ -30,7 +36,7 @@ std::vector<std::string> MinerOptions::miner_names() {
 
 std::unique_ptr<Miner> make_miner(const MinerOptions& options) {
   for (const MinerEntry& entry : miners()) {
-    if (options.name == entry.name) return entry.make();
+    if (options.name == entry.name) return entry.make(options);
   }
   throw UserError(
       fmt::format("unknown miner \"{}\"; there are: {}", options.name, fmt::join(MinerOptions::miner_names(), ", ")));

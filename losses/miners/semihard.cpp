@@ -1,17 +1,16 @@
 #include "losses/miners/semihard.h"
 
-#include "kernels/pairwise_distance.h"
 #include "kernels/semihard.h"
+#include "losses/miners/row_distances.h"
 
 namespace swath {
 
 Triplets SemihardMiner::mine(const MineInput& input) {
   Device& device = input.rows.device();
-  const std::int64_t rows = input.rows.size(0), cols = input.rows.size(1);
-  const Tensor distance = Tensor::empty(device, {rows, rows}, DType::f32, Tag::workspace);
-  const kernels::PairwiseDistanceArgs distances{
-      .x = input.rows.data<float>(), .distance = distance.data<float>(), .rows = rows, .cols = cols, .x_ld = cols};
-  const Triplets triplets{Tensor::empty(device, {rows, 3}, DType::i32), Tensor::empty(device, {1}, DType::i32)};
+  const std::int64_t rows = input.rows.size(0);
+  const Tensor distance = row_distances(input.rows);
+  const Triplets triplets{
+      .indices = Tensor::empty(device, {rows, 3}, DType::i32), .count = Tensor::empty(device, {1}, DType::i32), .dropped = {}};
   kernels::SemihardArgs args{.distance = distance.data<float>(),
                              .row_class = input.row_class.data<std::int32_t>(),
                              .row_count = input.row_count.data<std::int32_t>(),
@@ -23,10 +22,7 @@ Triplets SemihardMiner::mine(const MineInput& input) {
   const Tensor scratch =
       Tensor::empty(device, {static_cast<std::int64_t>(kernels::semihard_workspace(args))}, DType::u8, Tag::workspace);
   args.workspace = scratch.raw();
-  device.run([&](auto exec) {
-    kernels::pairwise_distance(distances, exec);
-    kernels::semihard(args, exec);
-  });
+  device.run([&](auto exec) { kernels::semihard(args, exec); });
   return triplets;
 }
 

@@ -1,9 +1,13 @@
-// Miners by name; semihard through the interface against the listing reference (methods.md §5).
+// Miners by name, through the interface against the listing references and the kernels (methods.md §5).
 #include "losses/miner.h"
 
 #include <gtest/gtest.h>
 
+#include "kernels/distance_weighted.h"
 #include "kernels/pairwise_distance.h"
+#include "tests/reference/intra_random.h"
+#include "tests/reference/permute_labels.h"
+#include "tests/reference/rows.h"
 #include "tests/reference/semihard.h"
 
 namespace swath {
@@ -19,6 +23,7 @@ struct Rows {
   Rows(std::int64_t rows, std::uint32_t classes) : count(rows) {
     for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(rows * cols); ++i)
       x.push_back(2 * kernels::uniform01(kernels::philox(4, 0, kernels::RandomStream::init, i).v[0]) - 1);
+    x = reference::unit_rows(x, rows, cols);
     for (std::int64_t r = 0; r < rows; ++r)
       row_class.push_back(static_cast<std::int32_t>(static_cast<std::uint32_t>(r) % classes));
   }
@@ -44,11 +49,41 @@ struct Rows {
     return listed;
   }
 
-  Listed wanted(std::int64_t used, std::uint64_t seed, std::uint64_t step) const {
+  std::vector<float> distances() const {
     std::vector<float> distance(static_cast<std::size_t>(count * count));
     kernels::pairwise_distance({.x = x.data(), .distance = distance.data(), .rows = count, .cols = cols, .x_ld = cols},
                                kernels::Cpu{});
-    return reference::semihard(distance, count, row_class, used, seed, step);
+    return distance;
+  }
+
+  Listed semihard(std::int64_t used, std::uint64_t seed, std::uint64_t step) const {
+    return reference::semihard(distances(), count, row_class, used, seed, step);
+  }
+
+  /// What the kernel draws with these labels (its own test compares it with a reference).
+  Listed by_distance(const std::vector<std::int32_t>& labels, std::int64_t used, std::uint64_t seed, std::uint64_t step,
+                     const MinerOptions& options, kernels::RandomStream stream) const {
+    const std::vector<float> distance = distances();
+    const auto row_count = static_cast<std::int32_t>(used);
+    std::int32_t found = 0;
+    Listed listed(static_cast<std::size_t>(count));
+    std::vector<std::int64_t> workspace(static_cast<std::size_t>(count));
+    kernels::distance_weighted({.distance = distance.data(),
+                                .row_class = labels.data(),
+                                .row_count = &row_count,
+                                .step = &step,
+                                .triplets = listed.data()->data(),
+                                .triplet_count = &found,
+                                .rows = count,
+                                .width = cols,
+                                .lower_cutoff = options.lower_cutoff,
+                                .upper_cutoff = options.upper_cutoff,
+                                .seed = seed,
+                                .stream = stream,
+                                .workspace = workspace.data()},
+                               kernels::Cpu{});
+    listed.resize(static_cast<std::size_t>(found));
+    return listed;
   }
 };
 
@@ -57,21 +92,55 @@ TEST(SemihardMiner, EqualsTheReference) {
   for (const std::int64_t count : {2, 40, 120}) {
     Rows rows(count, 7);
     for (const std::uint64_t step : {std::uint64_t{0}, std::uint64_t{9'000'000'000}}) {
-      EXPECT_EQ(rows.mine(*miner, count, 11, step), rows.wanted(count, 11, step)) << count;
+      EXPECT_EQ(rows.mine(*miner, count, 11, step), rows.semihard(count, 11, step)) << count;
       rows.row_class[1] = -1;
-      EXPECT_EQ(rows.mine(*miner, count / 2, 12, step), rows.wanted(count / 2, 12, step)) << count << ", half in use";
+      EXPECT_EQ(rows.mine(*miner, count / 2, 12, step), rows.semihard(count / 2, 12, step)) << count << ", half in use";
     }
   }
 }
 
-TEST(SemihardMiner, DrawsDependOnSeedAndStep) {
-  const auto miner = make_miner({});
+TEST(DistanceMiner, EqualsTheKernelWithItsOptions) {
+  const Rows rows(90, 7);
+  Listed previous;
+  for (const MinerOptions& options : {MinerOptions{.name = "distance"}, MinerOptions{.name = "distance", .lower_cutoff = 1.9f},
+                                      MinerOptions{.name = "distance", .upper_cutoff = 1.0f}}) {
+    const Listed mined = rows.mine(*make_miner(options), 80, 5, 6);
+    EXPECT_EQ(mined, rows.by_distance(rows.row_class, 80, 5, 6, options, kernels::RandomStream::miner));
+    EXPECT_EQ(mined.size(), 80u);
+    EXPECT_NE(mined, previous);
+    previous = mined;
+  }
+}
+
+TEST(RandomDistanceMiner, MinesByDistanceWithPermutedLabels) {
+  Rows rows(90, 7);
+  rows.row_class[4] = -1;
+  const MinerOptions options{.name = "random_distance", .lower_cutoff = 0.6f};
+  const Listed mined = rows.mine(*make_miner(options), 80, 5, 6);
+  const std::vector<std::int32_t> permuted = reference::permute_labels(rows.row_class, 80, 5, 6);
+  EXPECT_NE(permuted, rows.row_class);
+  EXPECT_EQ(mined, rows.by_distance(permuted, 80, 5, 6, options, kernels::RandomStream::random_distance));
+  EXPECT_EQ(mined.size(), 79u);
+}
+
+TEST(IntraRandomMiner, EqualsTheReference) {
+  Rows rows(90, 7);
+  rows.row_class[4] = -1;
+  const auto miner = make_miner({.name = "intra_random"});
+  EXPECT_EQ(rows.mine(*miner, 80, 5, 6), reference::intra_random(rows.row_class, 80, 5, 6));
+}
+
+TEST(RandomMiners, DrawsDependOnSeedAndStep) {
   const Rows rows(120, 7);
-  const Listed first = rows.mine(*miner, 120, 1, 1);
-  EXPECT_EQ(first.size(), 120u);
-  EXPECT_EQ(first, rows.mine(*miner, 120, 1, 1));
-  EXPECT_NE(first, rows.mine(*miner, 120, 1, 2));
-  EXPECT_NE(first, rows.mine(*miner, 120, 2, 1));
+  for (const char* name : {"semihard", "distance", "random_distance", "intra_random"}) {
+    SCOPED_TRACE(name);
+    const auto miner = make_miner({.name = name});
+    const Listed first = rows.mine(*miner, 120, 1, 1);
+    EXPECT_EQ(first.size(), 120u);
+    EXPECT_EQ(first, rows.mine(*miner, 120, 1, 1));
+    EXPECT_NE(first, rows.mine(*miner, 120, 1, 2));
+    EXPECT_NE(first, rows.mine(*miner, 120, 2, 1));
+  }
 }
 
 TEST(MakeMiner, AnUnknownNameListsThoseThatExist) {
@@ -90,7 +159,11 @@ TEST(MinerOptions, JsonRoundTripAndRefusals) {
   MinerOptions options{.name = "other"};
   config_from_json(options, Json::parse(R"({"name":"semihard"})"));
   EXPECT_EQ(options.name, "semihard");
-  EXPECT_EQ(config_to_json(options).dump(), R"({"name":"semihard"})");
+  EXPECT_EQ(config_to_json(options)["name"].get<std::string>(), "semihard");
+  config_from_json(options, Json::parse(R"({"lower_cutoff":0.7,"upper_cutoff":1.4})"));
+  EXPECT_EQ(options.lower_cutoff, 0.7f);
+  EXPECT_EQ(options.upper_cutoff, 1.4f);
+  EXPECT_THROW(config_from_json(options, Json::parse(R"({"lower_cutoff":0})"), "miner"), UserError);
   EXPECT_THROW(config_from_json(options, Json::parse(R"({"name":"hardest"})"), "miner"), UserError);
   EXPECT_THROW(config_from_json(options, Json::parse(R"({"nmae":"semihard"})"), "miner"), UserError);
 }
