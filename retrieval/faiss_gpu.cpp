@@ -34,11 +34,19 @@ auto guarded(F&& f) {
   }
 }
 
+std::size_t temporary_bytes(double share) {
+  if (share == 0) return kTemporaryBytes;
+  std::size_t free = 0, total = 0;
+  if (const cudaError_t status = cudaMemGetInfo(&free, &total); status != cudaSuccess)
+    throw InternalError(fmt::format("cudaMemGetInfo failed: {}", cudaGetErrorString(status)));
+  return static_cast<std::size_t>(share * static_cast<double>(total));
+}
+
 class FaissGpuRetriever final : public Retriever {
  public:
-  FaissGpuRetriever() {
+  explicit FaissGpuRetriever(double memory_share) {
     guarded([&] {
-      resources_.setTempMemory(kTemporaryBytes);
+      resources_.setTempMemory(temporary_bytes(memory_share));
       resources_.setPinnedMemory(0);
       // Full float32, whatever this FAISS chose: the search's bound on rounding needs it.
       const cublasHandle_t blas = resources_.getResources()->getBlasHandle(kDevice);
@@ -82,9 +90,9 @@ class FaissGpuRetriever final : public Retriever {
 
 }  // namespace
 
-std::unique_ptr<Retriever> make_gpu_retriever() {
+std::unique_ptr<Retriever> make_gpu_retriever(const RetrieverOptions& options) {
   if (!Device::cuda_available()) throw DeviceError("No CUDA device is visible for FAISS; use --set retriever.faiss=cpu.");
-  return std::make_unique<FaissGpuRetriever>();
+  return std::make_unique<FaissGpuRetriever>(options.gpu_memory);
 }
 
 }  // namespace swath

@@ -3,6 +3,6 @@
 
 namespace swath {
 
-std::unique_ptr<Retriever> make_gpu_retriever() { return nullptr; }
+std::unique_ptr<Retriever> make_gpu_retriever(const RetrieverOptions&) { return nullptr; }
 
 }  // namespace swath

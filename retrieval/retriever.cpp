@@ -55,7 +55,7 @@ std::unique_ptr<Retriever> make_retriever(const RetrieverOptions& options) {
   if (options.faiss != "auto" && options.faiss != "gpu")
     throw UserError(fmt::format("retriever.faiss is '{}'; choose auto, cpu or gpu.", options.faiss));
   try {
-    if (auto gpu = make_gpu_retriever()) return gpu;
+    if (auto gpu = make_gpu_retriever(options)) return gpu;
   } catch (const DeviceError&) {
     if (options.faiss == "gpu") throw;
   }

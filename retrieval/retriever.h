@@ -12,10 +12,13 @@ namespace swath {
 
 struct RetrieverOptions {
   std::string faiss = "auto";
+  double gpu_memory = 0;
   template <class V>
   void fields(V& v) {
     v("faiss", faiss, "which FAISS searches: auto is the GPU's where it is built and a GPU is present",
       OneOf{{"auto", "cpu", "gpu"}});
+    v("gpu_memory", gpu_memory, "share of the GPU's memory that FAISS reserves for intermediate results; 0: 256 MiB",
+      Range{0, 0.9});
   }
 };
 
@@ -68,6 +71,7 @@ class Retriever {
 
  private:
   friend class ExactSearch;
+  friend class RetrieverIndex;
 };
 
 /// Throws UserError for faiss = gpu when this build has no FAISS for the GPU, DeviceError when no GPU is present.
@@ -76,6 +80,6 @@ std::unique_ptr<Retriever> make_retriever(const RetrieverOptions& options = {});
 /// FAISS's IndexFlatL2 on the CPU.
 std::unique_ptr<Retriever> make_cpu_retriever();
 /// FAISS's flat index on the GPU; null when this build has none. Throws DeviceError when no GPU is present.
-std::unique_ptr<Retriever> make_gpu_retriever();
+std::unique_ptr<Retriever> make_gpu_retriever(const RetrieverOptions& options = {});
 
 }  // namespace swath

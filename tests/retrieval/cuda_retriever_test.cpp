@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "retrieval/kmeans.h"
 #include "retrieval/retriever.h"
 #include "tests/cuda_device.h"
 #include "tests/retrieval/retrieval_data.h"
@@ -55,6 +56,19 @@ TEST_F(CudaRetriever, QueriesOfAnotherSetAreSearchedAgain) {
   const test::Rows gallery = test::gaussian_rows(150, 32, 1), queries = test::gaussian_rows(40, 32, 2);
   for (int turn = 0; turn < 2; ++turn)
     expect_equal(gpu->search(queries.view(), gallery.view(), 10), cpu->search(queries.view(), gallery.view(), 10));
+}
+
+TEST_F(CudaRetriever, ClustersAsTheCpu) {
+  const test::Rows rows = test::tight_clusters(60, 6, 3, 0.05f, 3);
+  KMeansOptions options;
+  options.clusters = 3;
+  options.iterations = 4;
+  options.retriever = {.faiss = "gpu", .gpu_memory = 0.01};
+  const Clusters found = kmeans(rows.view(), options, 2);
+  options.retriever = {.faiss = "cpu"};
+  const Clusters wanted = kmeans(rows.view(), options, 2);
+  EXPECT_EQ(found.assignment, wanted.assignment);
+  for (std::size_t i = 0; i < wanted.centroids.size(); ++i) EXPECT_NEAR(found.centroids[i], wanted.centroids[i], 1e-5);
 }
 
 }  // namespace
