@@ -9,7 +9,7 @@ namespace swath::kernels {
 
 /// loss = mean over rows × classes of max(x, 0) − x y + log(1 + e^−|x|); d_logits = *loss_scale · (σ(x) − y) / (rows ·
 /// classes). 0 for an empty matrix. `d_logits` may be `logits` in mode overwrite. Sums have one fixed order on each device.
-/// Cost: reads the logits and one bit of a label an element, writes d_logits; about 50 operations an element; 2 launches;
+/// Cost: reads the logits and one bit of a label an element, writes d_logits; about 45 operations an element; 2 launches;
 /// workspace the larger of 4 KiB and 4 bytes per 16 rows.
 struct BceLossArgs {
   const float* logits = nullptr;          // rows × classes

@@ -14,12 +14,11 @@ struct BceTerm {
   float loss, slope;
 };
 
+/// A label turns its logit round: −log σ(x) is softplus(−x), σ(x) − 1 is −σ(−x).
 SWATH_HOST_DEVICE BceTerm bce_term(float x, bool y) {
-  const Logistic l = logistic(x);
-  const float above = x < 0.0f ? l.lower : l.upper, below = x < 0.0f ? l.upper : l.lower;
-  // max(x, 0) − x y is |x| where sign and label disagree, else 0.
-  const float wrong = (x > 0.0f) == y ? 0.0f : (x < 0.0f ? -x : x);
-  return {wrong + l.log_term, y ? -below : above};
+  const float sign = y ? -1.0f : 1.0f;
+  const Logistic l = logistic(sign * x);
+  return {l.softplus, sign * l.sigmoid};
 }
 
 }  // namespace swath::kernels

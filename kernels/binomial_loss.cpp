@@ -65,14 +65,11 @@ void row_of_pairs(const Call& call, std::int64_t i, std::int64_t j0, std::int64_
     const BoostingStep step = boosting_step(args.boosting, k);
 #pragma omp simd
     for (std::int64_t j = 0; j < count; ++j) {
-      BinomialPair pair{ensemble[j], boost[j]};
-      const BinomialTerm term = binomial_term({factor[j], weight[j], again[j]}, beta, step, scores[j], pair);
-      const bool counts = weight[j] > 0.0f;
-      ensemble[j] = pair.ensemble;
-      boost[j] = pair.boost;
-      scores[j] = counts ? term.slope : 0.0f;
-      sums.loss[j] += counts ? term.loss : 0.0f;
-      sums.slope[j] += counts ? term.slope : 0.0f;
+      const BinomialKind kind{factor[j], weight[j], again[j]};
+      const BinomialTerm term = binomial_term(kind, beta, step, scores[j], ensemble[j], boost[j]);
+      scores[j] = term.slope;
+      sums.loss[j] += term.loss;
+      sums.slope[j] += term.slope;
     }
   }
 }

@@ -169,8 +169,8 @@ __device__ void write_slopes(const float (&slope)[kTile][kTile + 1], const Tile&
 
 /// One learner's scores of the thread's pairs become slopes, in shared memory; returns what they add to the sums.
 __device__ BinomialPartial slopes_of_tile(const BinomialLossArgs& args, const BinomialKinds& kinds, BoostingStep step,
-                                          const Tile& tile, const float (&score)[kPer][kPer], BinomialPair (&pair)[kPer][kPer],
-                                          PairsShared& shared) {
+                                          const Tile& tile, const float (&score)[kPer][kPer], float (&ensemble)[kPer][kPer],
+                                          float (&boost)[kPer][kPer], PairsShared& shared) {
   const int row = threadIdx.x / 16 * kPer, column = threadIdx.x % 16 * kPer;
   const float beta = *args.beta;
   BinomialPartial sum{0.0f, 0.0f};
@@ -179,12 +179,12 @@ __device__ BinomialPartial slopes_of_tile(const BinomialLossArgs& args, const Bi
 #pragma unroll
     for (int c = 0; c < kPer; ++c) {
       const std::int32_t own = shared.class_i[row + r], other = shared.class_j[column + c];
-      const BinomialKind kind = own == other ? kinds.same : kinds.different;
-      const BinomialTerm term = binomial_term(kind, beta, step, score[r][c], pair[r][c]);
-      const bool counts = own >= 0 && other >= 0 && tile.i0 + row + r != tile.j0 + column + c;
-      shared.slope[row + r][column + c] = counts ? term.slope : 0.0f;
-      sum.loss += counts ? term.loss : 0.0f;
-      sum.slope += counts ? term.slope : 0.0f;
+      BinomialKind kind = own == other ? kinds.same : kinds.different;
+      if (own < 0 || other < 0 || tile.i0 + row + r == tile.j0 + column + c) kind.weight = 0.0f;
+      const BinomialTerm term = binomial_term(kind, beta, step, score[r][c], ensemble[r][c], boost[r][c]);
+      shared.slope[row + r][column + c] = term.slope;
+      sum.loss += term.loss;
+      sum.slope += term.slope;
     }
   }
   return sum;
@@ -205,14 +205,18 @@ __global__ void __launch_bounds__(kBlock, 2) binomial_pairs_kernel(BinomialLossA
       const std::int64_t row = (threadIdx.x < kTile ? tile.i0 : tile.j0) + r;
       (threadIdx.x < kTile ? shared.class_i : shared.class_j)[r] = row < tile.used ? args.row_class[row] : -1;
     }
-    BinomialPair pair[kPer][kPer];
+    float ensemble[kPer][kPer], boost[kPer][kPer];
 #pragma unroll
-    for (int p = 0; p < kPer * kPer; ++p) pair[p / kPer][p % kPer] = {boosting_start(args.boosting), 1.0f};
+    for (int p = 0; p < kPer * kPer; ++p) {
+      ensemble[p / kPer][p % kPer] = boosting_start(args.boosting);
+      boost[p / kPer][p % kPer] = 1.0f;
+    }
     const float* x = args.x;
     for (std::int64_t k = 0; k < args.learners; ++k) {
       float score[kPer][kPer] = {};
       scores_of_tile<kWidth>(args, x, args.widths[k], tile, shared, score);
-      const BinomialPartial more = slopes_of_tile(args, kinds, boosting_step(args.boosting, k), tile, score, pair, shared);
+      const BinomialPartial more =
+          slopes_of_tile(args, kinds, boosting_step(args.boosting, k), tile, score, ensemble, boost, shared);
       sum.loss += more.loss;
       sum.slope += more.slope;
       __syncthreads();

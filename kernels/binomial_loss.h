@@ -21,8 +21,8 @@ enum class BinomialBetaUpdate : std::uint8_t { trained, fixed };
 /// Rows of class −1 take no part; their values must be finite. Over the pairs (i, j) of the other rows, with S_k = f_k f_kᵀ,
 /// m = 1 for one class and −cost for two, a_k = α (S_k − β) m, and W = 0 for i = j, else 1/#same or 1/#different (#same counts
 /// i = j): loss = Σ_k [ (1/K) Σ_ij softplus(−a_k) w_k W + ν|β| ], w_1 = 1, w_{k+1} from a_1 … a_k and constant to the gradient.
-/// At β = 0 the derivative of |β| is 0. `loss` is unscaled; gradients are multiplied by *loss_scale. Sums have one fixed order
-/// on each device (no float atomics); full float32.
+/// At β = 0 the derivative of |β| is 0. Slopes ∂loss/∂S below 1e-30 count as 0. `loss` is unscaled; gradients are multiplied by
+/// *loss_scale. Sums have one fixed order on each device (no float atomics); full float32.
 /// Cost, D = Σ widths: rows² · D / 2 multiply-adds for S (the matrix is symmetric) and rows² · D for d_x, about 100 operations
 /// for each of rows² · K / 2 scores; reads x 2 ⌈rows / 64⌉ times from cache, writes rows² · K floats once and reads them once;
 /// 3 launches, 35 KB of shared memory; workspace 4 rows² · K bytes and little more.

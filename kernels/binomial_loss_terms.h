@@ -1,5 +1,6 @@
 // What binomial_loss computes per pair and how it uses its workspace, the same on host and device. methods.md §6.
 #pragma once
+#include <cmath>
 #include <cstdint>
 
 #include "kernels/binomial_loss.h"
@@ -7,7 +8,8 @@
 
 namespace swath::kernels {
 
-constexpr std::int64_t kBinomialTile = 64;  // rows of either side of the pairs that one task handles
+constexpr std::int64_t kBinomialTile = 64;     // rows of either side of the pairs that one task handles
+constexpr float kBinomialSlopeFloor = 1e-30f;  // smaller slopes count as 0: products of denormal numbers are slow
 
 /// What one tile of pairs adds to the loss, and to Σ ∂loss/∂S.
 struct BinomialPartial {
@@ -79,26 +81,21 @@ SWATH_HOST_DEVICE BinomialKinds binomial_kinds(const BinomialLossArgs& args, std
   return {{args.alpha, weight(same), 1.0f}, {-args.alpha * args.cost, weight(different), different_boost}};
 }
 
-/// A pair on its way through the learners.
-struct BinomialPair {
-  float ensemble;  // A_k
-  float boost;     // w_{k+1}
-};
-
 struct BinomialTerm {
   float loss;   // of this learner
   float slope;  // ∂loss/∂S_k
 };
 
-/// The next learner's score of a pair whose kind has weight > 0.
+/// Learner k's score of a pair; with weight 0 both parts of the term are 0. `ensemble` is A_{k−1} and becomes A_k, `boost` is
+/// w_k and becomes w_{k+1}.
 SWATH_HOST_DEVICE BinomialTerm binomial_term(const BinomialKind& kind, float beta, BoostingStep step, float score,
-                                             BinomialPair& pair) {
-  const float a = (score - beta) * kind.factor, weight = pair.boost * kind.weight;
-  const Logistic l = logistic(a);
-  const float sigmoid_minus_a = a < 0.0f ? l.upper : l.lower;
-  pair.ensemble = step.keep * pair.ensemble + step.gain * a;
-  pair.boost = sigmoid(-pair.ensemble) * kind.boost;
-  return {weight * ((a < 0.0f ? -a : 0.0f) + l.log_term), -weight * sigmoid_minus_a * kind.factor};
+                                             float& ensemble, float& boost) {
+  const float a = (score - beta) * kind.factor, weight = boost * kind.weight;
+  const Logistic l = logistic(-a);
+  ensemble = step.keep * ensemble + step.gain * a;
+  boost = sigmoid(-ensemble) * kind.boost;
+  const float slope = -weight * l.sigmoid * kind.factor;
+  return {weight * l.softplus, std::fabs(slope) < kBinomialSlopeFloor ? 0.0f : slope};
 }
 
 }  // namespace swath::kernels
