@@ -10,6 +10,10 @@ void Output::text(std::string_view piece) const {
   if (!as_json_) std::fwrite(piece.data(), 1, piece.size(), stdout);
 }
 
+void Output::flush() const {
+  if (!as_json_) std::fflush(stdout);
+}
+
 void Output::finish() const {
   if (as_json_) {
     const std::string whole = json_.dump(2) + "\n";

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/core/config.h"
+#include "engine/core/error.h"
 #include "engine/core/storage.h"
 #include "recipes/options.h"
 
@@ -21,11 +22,20 @@ class Output {
   void text(std::string_view piece) const;
   /// The object that --json prints.
   Json& json() { return json_; }
+  const Json& json() const { return json_; }
+  /// What --json FILE asks for: the object goes elsewhere, text to stdout.
+  void print_text() { as_json_ = false; }
+  /// Shows what has been written so far.
+  void flush() const;
+  /// The exit code after results that are complete but say no.
+  void end_with(ExitCode code) { code_ = code; }
+  ExitCode code() const { return code_; }
   /// Prints the object; throws DataError when stdout cannot be written.
   void finish() const;
 
  private:
   bool as_json_;
+  ExitCode code_ = ExitCode::ok;
   Json json_ = Json::object();
 };
 
@@ -71,6 +81,7 @@ void add_train(CLI::App& app, Request& request);
 void add_eval(CLI::App& app, Request& request);
 void add_embed(CLI::App& app, Request& request);
 void add_config(CLI::App& app, Request& request);
+void add_bench(CLI::App& app, Request& request);
 void add_doctor(CLI::App& app, Request& request);
 
 }  // namespace swath::app

@@ -15,8 +15,8 @@ namespace {
 
 constexpr const char* kExitCodes =
     "Exit codes: 0 done; 2 wrong option, key or shape; 3 unreadable or corrupt data; 4 no such device, or out of memory;\n"
-    "5 a loss that is not finite; 6 another rank failed; 7 the port is taken; 70 a bug or a failed vendor library;\n"
-    "75 stopped by a signal after saving, start again with --resume.\n";
+    "5 a loss that is not finite; 6 another rank failed; 7 the port is taken; 8 a benchmark is slower;\n"
+    "70 a bug or a failed vendor library; 75 stopped by a signal after saving, start again with --resume.\n";
 
 constexpr const char* kFirstSteps =
     "First steps:\n"
@@ -73,7 +73,8 @@ void run(int argc, char** argv, Output& output) {
   app.footer(std::string(kFirstSteps) + kExitCodes);
   app.allow_extras();
   Request request;
-  for (const auto add : {add_scenes, add_split, add_pack, add_stats, add_train, add_eval, add_embed, add_config, add_doctor})
+  for (const auto add :
+       {add_scenes, add_split, add_pack, add_stats, add_train, add_eval, add_embed, add_config, add_bench, add_doctor})
     add(app, request);
   try {
     app.parse(argc, argv);
@@ -107,7 +108,7 @@ int guarded(int argc, char** argv) {
   try {
     log::init_from_environment();
     run(argc, argv, output);
-    return 0;
+    return static_cast<int>(output.code());
   } catch (const Error& error) {
     code = error.code();
     sentence = error.what();

@@ -16,6 +16,7 @@ enum class ExitCode : int {
   nan = 5,         // a loss or gradient that is not finite
   rank = 6,        // another rank failed
   port = 7,        // the port is taken
+  slower = 8,      // a benchmark is slower than its reference
   internal = 70,   // a bug, or a vendor library that failed
   preempted = 75,  // stopped by a signal after saving; start again with --resume
 };

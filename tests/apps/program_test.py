@@ -76,7 +76,7 @@ class Usage(Program):
 
     def test_help_of_everything_teaches(self):
         self.assertIn("Exit codes", self.ok("--help").stdout)
-        for command in ("scenes", "split", "pack", "stats", "train", "eval", "embed", "config", "doctor"):
+        for command in ("scenes", "split", "pack", "stats", "train", "eval", "embed", "config", "bench", "doctor"):
             self.assertIn("Examples:", self.ok(command, "--help").stdout)
         self.assertRegex(self.ok("--version").stdout, r"^swath \d+\.\d+\.\d+$")
 
@@ -472,6 +472,88 @@ class Evaluation(Program):
         self.refused(3, ["short.npy"], "eval", "--embeddings", "short.npy", "--labels", "y.npy")
         write_npy(self.path("nan.npy"), "<f4", (4, 2), struct.pack("<8f", *([float("nan")] * 8)))
         self.refused(5, ["finite"], "eval", "--embeddings", "nan.npy", "--labels", "y.npy", "--k", "1")
+
+
+class Bench(Program):
+    archive = False
+    QUICK = ["--min-samples", "3", "--min-time", "0.001", "--timeout", "0.3", "--peak-bandwidth", "30", "--peak-flops", "100"]
+
+    def test_list_and_run(self):
+        listed = {entry["name"]: entry for entry in self.json("bench", "--list")["benchmarks"]}
+        for name in ("margin_loss", "mine.semihard", "batch_norm.training", "adam"):
+            self.assertIn(name, listed)
+            self.assertIn(name, self.ok("bench", "--list").stdout)
+        result = self.json("bench", "-b", "margin_loss", "-a", "rows=40,64", "-a", "cols=16", "-b", "ema", "-a", "elements=1000",
+                           *self.QUICK)
+        self.assertEqual([(b["name"], len(b["states"])) for b in result["benchmarks"]], [("margin_loss", 2), ("ema", 1)])
+        self.assertEqual(result["devices"][0]["peak_bandwidth_source"], "given")
+        state = result["benchmarks"][0]["states"][1]
+        self.assertEqual([(a["name"], a["value"]) for a in state["axis_values"]], [("rows", "64"), ("cols", "16")])
+        values = {s["tag"]: float(s["data"][0]["value"]) for s in state["summaries"]}
+        self.assertGreaterEqual(values["nv/batch/sample_size"], 3)
+        self.assertTrue(0 < values["swath/batch/time/low"] <= values["swath/batch/time/median"] <= values["swath/batch/time/high"])
+        self.assertAlmostEqual(values["nv/batch/bw/global/bytes_per_second"], values["swath/bytes"] / values["swath/batch/time/median"],
+                               delta=1)
+        self.assertIn("share", self.ok("bench", "-b", "ema", "-a", "elements=1000", "--mode", "cold,batched", *self.QUICK).stdout)
+
+    def test_profile_runs_once_without_times(self):
+        result = self.json("bench", "-b", "sgd", "-a", "elements=100", "--profile")
+        state = result["benchmarks"][0]["states"][0]
+        self.assertTrue(state["is_skipped"])
+        self.assertEqual(state["skip_reason"], "--profile")
+        with open(self.path("once.json"), "w") as file:
+            json.dump(result, file)
+        self.refused(3, ["once.json", "no times"], "bench", "compare", "once.json", "once.json")
+
+    def test_refuses(self):
+        self.refused(2, ["margin_los", "did you mean margin_loss?"], "bench", "-b", "margin_los")
+        self.refused(2, ["row", "did you mean rows?"], "bench", "-b", "margin_loss", "-a", "row=3")
+        self.refused(2, ["elements", "1 to"], "bench", "-b", "adam", "-a", "elements=0")
+        self.refused(2, ["bits", "16, 32"], "bench", "-b", "pool.max", "-a", "bits=8")
+        self.refused(2, ["rows=x"], "bench", "-b", "margin_loss", "-a", "rows=x")
+        self.refused(2, ["--min-time"], "bench", "-b", "ema", "--min-time", "soon")
+        self.refused(2, ["--mode", "warm"], "bench", "-b", "ema", "--mode", "warm")
+        self.refused(2, ["tpu"], "bench", "-b", "ema", "--device", "tpu")
+        self.refused(2, ["unknown option --max-nois", "--max-noise"], "bench", "--max-nois", "3")
+        unwritable = self.start("bench", "-b", "ema", "-a", "elements=10", *self.QUICK, "--json", "absent/r.json")
+        self.assertEqual((unwritable.returncode, "absent/r.json" in unwritable.stderr), (3, True), unwritable.stderr)
+
+    def state(self, name, low, median, high):
+        tags = {"swath/batch/time/low": low, "swath/batch/time/median": median, "swath/batch/time/high": high}
+        return {"description": name, "is_skipped": False,
+                "summaries": [{"tag": tag, "data": [{"value": str(value)}]} for tag, value in tags.items()]}
+
+    def write_results(self, name, states):
+        with open(self.path(name), "w") as file:
+            json.dump({"devices": [{"name": "processor"}], "benchmarks": [{"name": "k", "states": states}]}, file)
+
+    def test_compare(self):
+        self.write_results("a.json", [self.state("rows=%d" % i, 0.99, 1, 1.01) for i in range(4)] + [self.state("gone", 1, 1, 1)])
+        self.write_results("b.json", [self.state("rows=0", 0.98, 1, 1.02), self.state("rows=1", 0.49, 0.5, 0.51),
+                                      self.state("rows=2", 1.9, 2, 2.1), self.state("rows=3", 0.5, 1, 2)])
+        shown = self.ok("bench", "compare", "a.json", "b.json").stdout
+        self.assertIn("1 same, 1 faster, 1 slower, 1 undecided", shown)
+        self.assertIn("gone batched: only in a.json", shown)
+        compared = self.json("bench", "compare", "a.json", "b.json")
+        self.assertEqual([c["verdict"] for c in compared["comparisons"]], ["SAME", "FASTER", "SLOWER", "UNDECIDED"])
+        failed = self.start("bench", "compare", "a.json", "b.json", "--fail-slower", "--json")
+        self.assertEqual((failed.returncode, json.loads(failed.stdout)["slower"]), (8, 1))
+        self.assertEqual(self.start("bench", "compare", "a.json", "a.json", "--fail-slower").returncode, 0)
+        self.assertEqual(self.start("bench", "compare", "a.json", "b.json", "--fail-slower", "--threshold", "150").returncode, 0)
+
+    def test_compare_refuses(self):
+        self.write_results("a.json", [self.state("rows=1", 1, 1, 1)])
+        self.write_results("other.json", [self.state("rows=2", 1, 1, 1)])
+        self.write_results("backwards.json", [self.state("rows=1", 2, 1, 1)])
+        for name, text in (("cut.json", '{"devices": ['), ("list.json", "[]"), ("empty.json", ""), ("words.json", '{"devices": [{"name": 3}]}')):
+            with open(self.path(name), "w") as file:
+                file.write(text)
+            self.refused(3, [name], "bench", "compare", "a.json", name)
+        self.refused(3, ["backwards.json"], "bench", "compare", "backwards.json", "a.json")
+        self.refused(3, ["nowhere.json"], "bench", "compare", "a.json", "nowhere.json")
+        self.refused(2, ["in common"], "bench", "compare", "a.json", "other.json")
+        self.refused(2, ["--threshold"], "bench", "compare", "a.json", "a.json", "--threshold=-1")
+        self.refused(2, ["required"], "bench", "compare", "a.json")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ ALLOWED = {
     "retrieval": {"kernels", "engine", "retrieval"},
     "recipes": {"kernels", "engine", "models", "losses", "data", "retrieval", "recipes"},
 }
-ALLOWED["apps"] = ALLOWED["recipes"] | {"apps"}
+ALLOWED["bench"] = {"kernels", "engine", "models", "losses", "data", "retrieval", "bench"}
+ALLOWED["apps"] = ALLOWED["recipes"] | {"apps", "bench"}
 CODE = (".h", ".cpp", ".cu", ".cuh")
 TEXT = CODE + (".py", ".sh", ".md", ".txt", ".cmake", ".json", ".in", ".yml", ".supp")
 
