@@ -8,6 +8,12 @@ namespace swath::kernels {
 
 constexpr std::int64_t label_words(std::int64_t classes) { return (classes + 63) / 64; }
 
+/// The bits of word `word` that stand for a class.
+SWATH_HOST_DEVICE std::uint64_t valid_label_bits(std::int64_t classes, std::int64_t word) {
+  const std::int64_t bits = classes - 64 * word;
+  return bits >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
+}
+
 /// ⟨y_a, y_b⟩, the number of classes that two rows share. a, b: words.
 SWATH_HOST_DEVICE int common_labels(const std::uint64_t* a, const std::uint64_t* b, std::int64_t words) {
   int common = 0;
