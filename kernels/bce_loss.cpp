@@ -1,6 +1,8 @@
 // Binary cross-entropy with logits on the CPU. methods.md §6.
 #include "kernels/bce_loss.h"
 
+#include <algorithm>
+
 #include "kernels/bce_loss_plan.h"
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
@@ -8,29 +10,41 @@
 namespace swath::kernels {
 namespace {
 
-/// Sum of one row's terms; its gradient, times `scale`, goes to d_logits.
-float row_loss(const BceLossArgs& args, std::int64_t row, float scale) {
-  const float* logits = args.logits + row * args.classes;
-  float* d_logits = args.d_logits ? args.d_logits + row * args.classes : nullptr;
-  const std::uint64_t* labels = args.labels + row * args.words;
-  float sum = 0.0f;
-  for (std::int64_t first = 0; first < args.classes; first += 64) {
-    const std::int64_t count = std::min<std::int64_t>(64, args.classes - first);
-    const std::uint64_t word = labels[first / 64];
-    float loss[64], slope[64];
-    for (std::int64_t c = 0; c < count; ++c) {
-      const BceTerm term = bce_term(logits[first + c], ((word >> c) & 1u) != 0);
-      loss[c] = term.loss;
-      slope[c] = scale * term.slope;
-    }
-    sum += lane_sum(count, [&](std::int64_t c) { return loss[c]; });
-    if (args.d_logits_mode == GradMode::overwrite) {
-      for (std::int64_t c = 0; c < count; ++c) d_logits[first + c] = slope[c];
-    } else if (args.d_logits_mode == GradMode::accumulate) {
-      for (std::int64_t c = 0; c < count; ++c) d_logits[first + c] += slope[c];
-    }
+constexpr std::int64_t kBlock = 1024;  // elements at a time, of as many rows as they span
+
+/// Writes −1 where an element carries its label, else 1, for the `count` elements from `first` on, counted row by row.
+void label_signs(const BceLossArgs& args, std::int64_t first, std::int64_t count, float* sign) {
+  std::int64_t row = first / args.classes, begin = first % args.classes;
+  while (count > 0) {
+    const std::int64_t end = std::min({args.classes, begin + count, (begin / 64 + 1) * 64}), n = end - begin;
+    const std::uint64_t word = args.labels[row * args.words + begin / 64] >> (begin % 64);
+    const auto low = static_cast<std::uint32_t>(word), high = static_cast<std::uint32_t>(word >> 32);
+    for (std::int64_t c = 0; c < std::min<std::int64_t>(n, 32); ++c) sign[c] = ((low >> c) & 1u) != 0 ? -1.0f : 1.0f;
+    for (std::int64_t c = 32; c < n; ++c) sign[c] = ((high >> (c - 32)) & 1u) != 0 ? -1.0f : 1.0f;
+    sign += n;
+    count -= n;
+    begin = end < args.classes ? end : 0;
+    row += begin == 0 ? 1 : 0;
   }
-  return sum;
+}
+
+/// Sum of the terms of the `count` ≤ kBlock elements from `first` on; their gradient, times `scale`, goes to d_logits.
+float block_loss(const BceLossArgs& args, std::int64_t first, std::int64_t count, float scale) {
+  const float* logits = args.logits + first;
+  float sign[kBlock], loss[kBlock], slope[kBlock];
+  label_signs(args, first, count, sign);
+  for (std::int64_t e = 0; e < count; ++e) {
+    const BceTerm term = bce_term(logits[e], sign[e]);
+    loss[e] = term.loss;
+    slope[e] = scale * term.slope;
+  }
+  if (args.d_logits_mode == GradMode::overwrite) {
+    std::copy_n(slope, count, args.d_logits + first);
+  } else if (args.d_logits_mode == GradMode::accumulate) {
+    float* d_logits = args.d_logits + first;
+    for (std::int64_t e = 0; e < count; ++e) d_logits[e] += slope[e];
+  }
+  return lane_sum(count, [&](std::int64_t e) { return loss[e]; });
 }
 
 }  // namespace
@@ -44,8 +58,9 @@ void bce_loss(const BceLossArgs& args, Cpu) {
       chunks,
       [&](std::int64_t chunk) {
         float sum = 0.0f;
-        const std::int64_t end = std::min(args.rows, (chunk + 1) * kBceChunkRows);
-        for (std::int64_t row = chunk * kBceChunkRows; row < end; ++row) sum += row_loss(args, row, scale);
+        const std::int64_t end = std::min(args.rows, (chunk + 1) * kBceChunkRows) * args.classes;
+        for (std::int64_t first = chunk * kBceChunkRows * args.classes; first < end; first += kBlock)
+          sum += block_loss(args, first, std::min(kBlock, end - first), scale);
         partial[chunk] = sum;
       },
       serial_below_for(4 * kBceChunkRows * args.classes));

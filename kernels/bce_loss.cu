@@ -20,7 +20,8 @@ __device__ float vector_loss(const BceLossArgs& args, std::int64_t i, float scal
 #pragma unroll
   for (int e = 0; e < V; ++e) {
     const std::int64_t c = first + e;
-    const BceTerm term = bce_term(x.v[e], ((args.labels[row * args.words + c / 64] >> (c % 64)) & 1u) != 0);
+    const bool labelled = ((args.labels[row * args.words + c / 64] >> (c % 64)) & 1u) != 0;
+    const BceTerm term = bce_term(x.v[e], labelled ? -1.0f : 1.0f);
     sum += term.loss;
     d.v[e] += scale * term.slope;
   }

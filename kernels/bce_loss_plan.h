@@ -14,9 +14,8 @@ struct BceTerm {
   float loss, slope;
 };
 
-/// A label turns its logit round: −log σ(x) is softplus(−x), σ(x) − 1 is −σ(−x).
-SWATH_HOST_DEVICE BceTerm bce_term(float x, bool y) {
-  const float sign = y ? -1.0f : 1.0f;
+/// A label turns its logit round: −log σ(x) is softplus(−x), σ(x) − 1 is −σ(−x). `sign` is −1 where the label is set, else 1.
+SWATH_HOST_DEVICE BceTerm bce_term(float x, float sign) {
   const Logistic l = logistic(sign * x);
   return {l.softplus, sign * l.sigmoid};
 }

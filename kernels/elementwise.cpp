@@ -75,12 +75,17 @@ void relu_backward(const ReluBackwardArgs& p, Cpu) {
     parallel_chunks(p.n, kChunk, [&](std::int64_t begin, std::int64_t end) {
       if (accumulate) {
 #pragma omp simd
-        for (std::int64_t i = begin; i < end; ++i)
-          d_x[i] = from_float<T>(to_float(d_x[i]) + (to_float(y[i]) > 0 ? to_float(d_y[i]) : 0.0f));
+        for (std::int64_t i = begin; i < end; ++i) {
+          const float gradient = to_float(d_y[i]), before = to_float(d_x[i]);
+          d_x[i] = from_float<T>(before + (to_float(y[i]) > 0 ? gradient : 0.0f));
+        }
         return;
       }
 #pragma omp simd
-      for (std::int64_t i = begin; i < end; ++i) d_x[i] = from_float<T>(to_float(y[i]) > 0 ? to_float(d_y[i]) : 0.0f);
+      for (std::int64_t i = begin; i < end; ++i) {
+        const float gradient = to_float(d_y[i]);  // read before the comparison: a read that depends on it keeps the loop scalar
+        d_x[i] = from_float<T>(to_float(y[i]) > 0 ? gradient : 0.0f);
+      }
     });
   });
 }

@@ -11,7 +11,8 @@
 namespace swath::kernels {
 namespace {
 
-constexpr std::int64_t kRowsPerTask = 8;  // rows whose gradients one task sums; each task reads the triplet list once
+/// Rows whose gradients one task sums: few enough for all cores, but each task reads the triplet list once.
+std::int64_t rows_per_task(std::int64_t rows) { return std::max<std::int64_t>(8, (rows + 31) / 32); }
 
 float distance(const float* a, const float* b, std::int64_t cols) {
   const float squares = lane_sum(cols, [a, b](std::int64_t k) { return (a[k] - b[k]) * (a[k] - b[k]); });
@@ -87,9 +88,9 @@ void margin_loss(const MarginLossArgs& args, Cpu) {
   const float scale = inv_active * (args.loss_scale ? *args.loss_scale : 1.0f);
   if (args.d_x_mode != GradMode::skip) {
     parallel_chunks(
-        args.rows, kRowsPerTask,
+        args.rows, rows_per_task(args.rows),
         [&](std::int64_t begin, std::int64_t end) { row_gradients(args, terms, used, scale, begin, end); },
-        serial_below_for(kRowsPerTask * args.cols + used));
+        serial_below_for(rows_per_task(args.rows) * args.cols + used));
   }
   if (args.d_beta_mode != GradMode::skip) {
     parallel_for(
