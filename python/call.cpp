@@ -41,6 +41,7 @@ std::string shape_text(const nb::ndarray<nb::ro>& array) {
 }
 
 bool is_dense(const nb::ndarray<nb::ro>& array) {
+  if (array.size() == 0) return true;
   std::int64_t step = 1;
   for (std::size_t i = array.ndim(); i-- > 0;) {
     if (array.shape(i) > 1 && array.stride(i) != step) return false;
@@ -81,6 +82,14 @@ void for_each_number(const std::string& name, const nb::ndarray<nb::ro>& array, 
 
 void refuse(const std::string& sentence) { throw nb::value_error(sentence.c_str()); }
 
+void require_finite_number(const std::string& name, float value) {
+  if (!std::isfinite(value)) refuse(fmt::format("{} is {}, where a finite number is needed", name, value));
+}
+
+void require_positive(const std::string& name, float value) {
+  if (!(value > 0) || !std::isfinite(value)) refuse(fmt::format("{} is {:g}, where a positive number is needed", name, value));
+}
+
 Device& Call::device() {
   if (!device_) device_ = &device_at(nb::device::cpu::value, 0, 0);
   return *device_;
@@ -101,6 +110,10 @@ void Call::use_device_of(const std::string& name, const nb::ndarray<nb::ro>& arr
 
 nb::ndarray<nb::ro> Call::array(const std::string& name, nb::handle value, const std::vector<std::int64_t>& sizes) {
   nb::ndarray<nb::ro> array;
+  // A tensor of PyTorch that is part of a graph: its gradient would be lost in silence.
+  if (nb::getattr(value, "requires_grad", nb::none()).is(nb::bool_(true)))
+    refuse(fmt::format("{} requires a gradient, which cannot pass through here; pass {}.detach() and use the gradient returned",
+                       name, name));
   if (!nb::try_cast(value, array)) refuse(fmt::format("{} must be an array: NumPy's, or one with __dlpack__", name));
   bool fits = array.ndim() == sizes.size();
   for (std::size_t i = 0; fits && i < sizes.size(); ++i)

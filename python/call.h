@@ -70,5 +70,15 @@ nb::object to_python(const Tensor& tensor);
 double to_number(const Tensor& scalar);
 
 [[noreturn]] void refuse(const std::string& sentence);
+void require_finite_number(const std::string& name, float value);
+void require_positive(const std::string& name, float value);
+
+/// A kernel with its workspace.
+template <class Args, class Size, class Kernel>
+void run_with_workspace(Call& call, Args& args, const Size& size, const Kernel& kernel) {
+  const Tensor scratch = call.workspace(size(args));
+  args.workspace = scratch.raw();
+  call.run([&](auto exec) { kernel(args, exec); });
+}
 
 }  // namespace swath::python

@@ -56,7 +56,9 @@ nb::object mine(const std::string& name, nb::handle rows, nb::handle labels, std
   const MinerOptions options = options_of(name, kwargs);
   Call call(stream);
   MineInput input;
-  input.rows = call.floats("rows", rows, {kAny, kAny});
+  // Densities of distances are those on the unit sphere.
+  const bool on_sphere = name == "distance" || name == "random_distance";
+  input.rows = on_sphere ? call.unit_rows("rows", rows, {kAny, kAny}) : call.floats("rows", rows, {kAny, kAny});
   const std::int64_t count = input.rows.size(0);
   if (name == "multilabel_semihard") {
     std::int64_t classes = 0;

@@ -101,6 +101,7 @@ nb::dict adversarial_loss(const std::vector<nb::object>& parts,
     refuse(fmt::format("weights has {} numbers for {} directions", weights.size(), directions.size()));
   if (regressors.size() != directions.size())
     refuse(fmt::format("regressors has {} entries for {} directions", regressors.size(), directions.size()));
+  for (std::size_t i = 0; i < weights.size(); ++i) require_finite_number(fmt::format("weights[{}]", i), weights[i]);
   std::vector<Tensor> inputs;
   std::vector<std::int64_t> widths;
   for (std::size_t i = 0; i < parts.size(); ++i) {

@@ -17,14 +17,6 @@ namespace {
 
 using Stream = std::optional<std::uintptr_t>;
 
-/// A kernel's workspace and its run.
-template <class Args, class Size, class Kernel>
-void run_with_workspace(Call& call, Args& args, const Size& size, const Kernel& kernel) {
-  const Tensor scratch = call.workspace(size(args));
-  args.workspace = scratch.raw();
-  call.run([&](auto exec) { kernel(args, exec); });
-}
-
 /// Every index is a row.
 void require_rows(const Tensor& triplets, std::int64_t rows) {
   for (const std::int32_t i : triplets.to_host<std::int32_t>())
@@ -40,10 +32,13 @@ bool is_number(nb::handle value) {
 nb::dict margin_loss(nb::handle rows, nb::handle triplets, nb::handle beta, nb::handle labels, float margin, float nu,
                      bool beta_fixed, Stream stream) {
   Call call(stream);
+  require_finite_number("margin", margin);
+  require_finite_number("nu", nu);
   const Tensor x = call.floats("rows", rows, {kAny, kAny});
   const Tensor indices = call.ints("triplets", triplets, {kAny, 3});
   require_rows(indices, x.size(0));
   const bool scalar = is_number(beta);
+  if (scalar) require_finite_number("beta", nb::cast<float>(beta));
   const Tensor b = scalar ? call.scalar(nb::cast<float>(beta)) : call.floats("beta", beta, {kAny});
   const bool per_class = !scalar && b.numel() != 1;
   Tensor row_class;
@@ -85,6 +80,8 @@ nb::dict margin_loss(nb::handle rows, nb::handle triplets, nb::handle beta, nb::
 nb::dict binomial_loss(nb::handle rows, const std::vector<std::int64_t>& dims, nb::handle labels, float alpha, float beta,
                        float cost, float nu, bool eta_style, bool beta_fixed, Stream stream) {
   Call call(stream);
+  for (const auto& [name, value] : {std::pair{"alpha", alpha}, {"beta", beta}, {"cost", cost}, {"nu", nu}})
+    require_finite_number(name, value);
   if (dims.empty() || static_cast<std::int64_t>(dims.size()) > kernels::kMaxLearners)
     refuse(fmt::format("dims names {} learners, where 1 to {} are needed", dims.size(), kernels::kMaxLearners));
   const Tensor x = call.floats("rows", rows, {kAny, kAny});
@@ -150,8 +147,9 @@ Tensor push_keys(Call& call, const Tensor& queue, const Tensor& keys) {
 nb::dict moco_loss(nb::handle q, nb::handle k, nb::handle queue, float tau, float lower_cutoff, float upper_cutoff,
                    Stream stream) {
   Call call(stream);
-  if (!(tau > 0)) refuse(fmt::format("tau is {:g}, where a positive number is needed", tau));
-  if (!(lower_cutoff > 0)) refuse(fmt::format("lower_cutoff is {:g}, where a positive number is needed", lower_cutoff));
+  require_positive("tau", tau);
+  require_positive("lower_cutoff", lower_cutoff);
+  require_finite_number("upper_cutoff", upper_cutoff);
   const Tensor queries = call.unit_rows("q", q, {kAny, kAny});
   const std::int64_t rows = queries.size(0), cols = queries.size(1);
   const Tensor keys = call.unit_rows("k", k, {rows, cols}), held = call.unit_rows("queue", queue, {kAny, cols});
