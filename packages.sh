@@ -9,7 +9,7 @@ optional=""
 case "${1:-}" in
   build) ;;
   test)
-    wanted="$wanted libgtest-dev python3 python3-venv git dpkg-dev make libzstd-dev"  # the last two build the CUDA simulator
+    wanted="$wanted libgtest-dev python3 python3-dev python3-venv git dpkg-dev make libzstd-dev"  # the last two build the CUDA simulator
     optional="clang-format-14 ccache"
     ;;
   *) echo "usage: packages.sh build|test" >&2; exit 2 ;;

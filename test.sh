@@ -20,7 +20,7 @@ say "packages"
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 say "peers (Python packages that results are compared with)"
 if [ -z "${SWATH_PEERS_PYTHON:-}" ]; then
-  packages=(numpy pillow safetensors scikit-learn iterative-stratification rasterio)
+  packages=(numpy pillow safetensors scikit-learn iterative-stratification rasterio nanobind)
   [ -n "$nvcc" ] && packages+=(nvidia-cudnn-frontend)
   if [ "$(cat build/peers/ready 2>/dev/null)" != "${packages[*]}" ]; then
     python3 -m venv build/peers && build/peers/bin/pip install -q "${packages[@]}" && echo "${packages[*]}" >build/peers/ready ||
@@ -57,8 +57,8 @@ run_tests() {
   passed=$((passed + total - bad - left)) failed=$((failed + bad)) skipped=$((skipped + left))
 }
 
-# The benchmarks are compiled here, not run.
-run_tests cpu -DSWATH_BENCH=ON
+# The benchmarks are compiled here, not run. The Python package is built for the peers' interpreter.
+run_tests cpu -DSWATH_BENCH=ON -DSWATH_PYTHON=ON -DPython_EXECUTABLE="$SWATH_PEERS_PYTHON"
 
 if [ -n "$nvcc" ]; then
   if [ "${CI:-}" = true ] && [ -z "${SWATH_GPUSIM:-}" ] && ! nvidia-smi >/dev/null 2>&1; then
