@@ -13,7 +13,9 @@
 #include "engine/optim/schedule.h"
 #include "losses/margin.h"
 #include "losses/miner.h"
+#include "losses/moco.h"
 #include "models/embedder.h"
+#include "recipes/diva_options.h"
 #include "retrieval/evaluator.h"
 
 namespace swath {
@@ -65,6 +67,8 @@ struct TrainOptions {
   ModelOptions model;
   MinerOptions miner;
   MarginOptions margin;
+  MocoOptions moco;
+  DivaOptions diva;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   ValidationOptions validation;
@@ -88,6 +92,8 @@ struct TrainOptions {
     v("model", model, "network");
     v("miner", miner, "choice of triplets");
     v("margin", margin, "margin loss");
+    v("moco", moco, "Fast MoCo of the recipe diva");
+    v("diva", diva, "the recipe diva");
     v("optimizer", optimizer, "optimiser and learning rates");
     v("schedule", schedule, "learning rates over the epochs");
     v("validation", validation, "evaluation during training");

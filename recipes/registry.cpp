@@ -2,6 +2,7 @@
 #include <functional>
 
 #include "recipes/baseline.h"
+#include "recipes/diva.h"
 
 namespace swath {
 
@@ -15,6 +16,7 @@ struct RecipeEntry {
 const std::vector<RecipeEntry>& recipes() {
   static const std::vector<RecipeEntry> entries{
       {"baseline", [](const RecipeContext& context) { return std::make_unique<Baseline>(context); }},
+      {"diva", [](const RecipeContext& context) { return std::make_unique<Diva>(context); }},
   };
   return entries;
 }
