@@ -10,105 +10,204 @@
 namespace swath::kernels {
 namespace {
 
-constexpr std::int64_t kTile = 64;    // columns j of a task: the rows of x that are transposed into the panel
-constexpr std::int64_t kDepth = 128;  // columns of x in the panel (32 KB)
-constexpr std::int64_t kRows = 8;     // rows i whose sums stay in registers
-constexpr std::int64_t kSpan = 128;   // rows i of a task: enough to pay for the panel
-constexpr std::int64_t kVector = 16;  // columns j whose sums stay in registers
+constexpr std::int64_t kTile = 64;    // rows i and columns j of a block
+constexpr std::int64_t kDepth = 512;  // columns of x in the panel (128 KB, second-level cache)
+constexpr std::int64_t kSpan = 256;   // rows i that share a panel
+constexpr int kStrip = 16;            // columns j whose sums stay in registers
+#if defined(__AVX512F__)
+constexpr int kRows = 8;  // rows i whose sums stay in registers
+#else
+constexpr int kRows = 6;
+#endif
 
-/// One panel: rows j0 … j0 + kTile of x, columns k0 … k0 + depth, transposed; rows past the end are zero.
+/// Rows j0 … j0 + kTile of x, columns k0 … k0 + depth, transposed in strips. Places past the last row repeat it.
 struct Panel {
-  alignas(64) float value[kTile / kVector][kDepth][kVector] = {};
-  std::int64_t depth = 0;
+  alignas(64) float value[kTile / kStrip][kDepth][kStrip];
+  std::int64_t depth;
 };
 
-/// Adds to dot[r][j] the products of row r of x with column j of the panel, in ascending order of k. The sums of 8 × 16 pairs
-/// stay in registers, but only as long as the function is not inlined (GCC 12; 2.2 times slower when it is).
-[[gnu::noinline]] void add_products(const float* const (&x)[kRows], const Panel& panel, float (&dot)[kRows][kTile]) {
-  for (std::int64_t j0 = 0; j0 < kTile; j0 += kVector) {
-    float sum[kRows][kVector];
-    for (int r = 0; r < kRows; ++r) std::copy_n(dot[r] + j0, kVector, sum[r]);
-    for (std::int64_t k = 0; k < panel.depth; ++k) {
+/// Where one block's products, then distances, come to be; rows past its end take what the last group has too many.
+struct Block {
+  alignas(64) float value[kTile + kRows][kTile];
+  std::int64_t i0, j0, rows, columns;
+
+  bool on_diagonal() const { return i0 == j0; }
+};
+
+using Eight [[gnu::vector_size(32)]] = float;
+
+/// The first 8 elements of eight rows become eight rows of 8, out_ld apart.
+void transpose(const float* const (&row)[8], float* out, std::int64_t out_ld) {
+  Eight v[8], pairs[8], quads[8];
+  for (int r = 0; r < 8; ++r) std::copy_n(row[r], 8, reinterpret_cast<float*>(&v[r]));
+  for (int r = 0; r < 8; r += 2) {
+    pairs[r] = __builtin_shufflevector(v[r], v[r + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pairs[r + 1] = __builtin_shufflevector(v[r], v[r + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int r = 0; r < 8; r += 4) {
+    for (int h = 0; h < 2; ++h) {
+      quads[r + 2 * h] = __builtin_shufflevector(pairs[r + h], pairs[r + h + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      quads[r + 2 * h + 1] = __builtin_shufflevector(pairs[r + h], pairs[r + h + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  }
+  for (int c = 0; c < 4; ++c) {
+    const Eight low = __builtin_shufflevector(quads[c], quads[c + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    const Eight high = __builtin_shufflevector(quads[c], quads[c + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    std::copy_n(reinterpret_cast<const float*>(&low), 8, out + c * out_ld);
+    std::copy_n(reinterpret_cast<const float*>(&high), 8, out + (c + 4) * out_ld);
+  }
+}
+
+void fill(Panel& panel, const PairwiseDistanceArgs& args, std::int64_t j0, std::int64_t columns, std::int64_t k0) {
+  panel.depth = std::min(kDepth, args.cols - k0);
+  for (std::int64_t j = 0; j < columns; j += 8) {
+    const float* row[8];
+    for (int r = 0; r < 8; ++r) row[r] = args.x + (j0 + std::min(j + r, columns - 1)) * args.x_ld + k0;
+    float* out = panel.value[j / kStrip][0] + j % kStrip;
+    std::int64_t k = 0;
+    for (; k + 8 <= panel.depth; k += 8) {
+      transpose(row, out + k * kStrip, kStrip);
+      for (const float*& p : row) p += 8;
+    }
+    for (std::int64_t rest = 0; k < panel.depth; ++k, ++rest) {
+      for (int r = 0; r < 8; ++r) out[k * kStrip + r] = row[r][rest];
+    }
+  }
+}
+
+/// Adds to out[r][j] the products of row r of x with column j of a strip, in ascending order of k. The sums stay in registers.
+[[gnu::noinline]] void add_products(const float* const (&x)[kRows], const float (*strip)[kStrip], std::int64_t depth,
+                                    float* out) {
+  float sum[kRows][kStrip];
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        const float value = x[r][k];
+  for (int r = 0; r < kRows; ++r) {
 #pragma omp simd
-        for (int j = 0; j < kVector; ++j) sum[r][j] = __builtin_fmaf(value, panel.value[j0 / kVector][k][j], sum[r][j]);
+    for (int j = 0; j < kStrip; ++j) sum[r][j] = out[r * kTile + j];
+  }
+  for (std::int64_t k = 0; k < depth; ++k) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const float value = x[r][k];
+#pragma omp simd
+      for (int j = 0; j < kStrip; ++j) sum[r][j] = __builtin_fmaf(value, strip[k][j], sum[r][j]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma omp simd
+    for (int j = 0; j < kStrip; ++j) out[r * kTile + j] = sum[r][j];
+  }
+}
+
+/// Adds one panel's products to a block; on the diagonal only to the strips that reach above it.
+void add_panel(const PairwiseDistanceArgs& args, const Panel& panel, std::int64_t k0, Block& block) {
+  for (std::int64_t r0 = 0; r0 < block.rows; r0 += kRows) {
+    const float* x[kRows];
+    for (std::int64_t r = 0; r < kRows; ++r) x[r] = args.x + (block.i0 + std::min(r0 + r, block.rows - 1)) * args.x_ld + k0;
+    for (std::int64_t j = block.on_diagonal() ? r0 / kStrip * kStrip : 0; j < block.columns; j += kStrip) {
+      add_products(x, panel.value[j / kStrip], panel.depth, block.value[r0] + j);
+    }
+  }
+}
+
+/// |x_i|² of all rows, on the diagonal of the result until the end.
+void put_squares(const PairwiseDistanceArgs& args) {
+  constexpr std::int64_t kGroup = 16;  // chains that run side by side
+  parallel_chunks(
+      args.rows, kGroup,
+      [&](std::int64_t begin, std::int64_t end) {
+        const float* x[kGroup];
+        float sum[kGroup] = {};
+        for (std::int64_t r = 0; r < kGroup; ++r) x[r] = args.x + std::min(begin + r, end - 1) * args.x_ld;
+        for (std::int64_t k = 0; k < args.cols; ++k) {
+          for (std::int64_t r = 0; r < kGroup; ++r) sum[r] = __builtin_fmaf(x[r][k], x[r][k], sum[r]);
+        }
+        for (std::int64_t i = begin; i < end; ++i) args.distance[i * args.rows + i] = sum[i - begin];
+      },
+      serial_below_for(kGroup * args.cols));
+}
+
+/// Products to distances, in the block.
+void take_roots(const PairwiseDistanceArgs& args, Block& block) {
+  float squares[kTile];
+  for (std::int64_t j = 0; j < block.columns; ++j) squares[j] = args.distance[(block.j0 + j) * (args.rows + 1)];
+  for (std::int64_t i = 0; i < block.rows; ++i) {
+    const float square = args.distance[(block.i0 + i) * (args.rows + 1)];
+    float* row = block.value[i];
+    for (std::int64_t j = 0; j < block.columns; ++j) {
+      row[j] = std::sqrt(std::max(0.0f, __builtin_fmaf(-2.0f, row[j], square + squares[j])));
+    }
+  }
+}
+
+/// Copies what lies above the diagonal from the block to the result, or back.
+enum class Direction { store, load };
+void move(const PairwiseDistanceArgs& args, Block& block, Direction direction) {
+  for (std::int64_t i = 0; i < block.rows; ++i) {
+    const std::int64_t begin = block.on_diagonal() ? i + 1 : 0, count = std::max<std::int64_t>(0, block.columns - begin);
+    float* own = block.value[i] + begin;
+    float* result = args.distance + (block.i0 + i) * args.rows + block.j0 + begin;
+    if (direction == Direction::store) {
+      std::copy_n(own, count, result);
+    } else {
+      std::copy_n(result, count, own);
+    }
+  }
+}
+
+/// Copies what lies above the diagonal to its mirror image.
+void mirror(const PairwiseDistanceArgs& args, const Block& block) {
+  float* image = args.distance + block.j0 * args.rows + block.i0;
+  for (std::int64_t j0 = 0; j0 < block.columns; j0 += 8) {
+    for (std::int64_t i0 = 0; i0 < block.rows; i0 += 8) {
+      const std::int64_t j_end = std::min(block.columns, j0 + 8), i_end = std::min(block.rows, i0 + 8);
+      if (!block.on_diagonal() && j_end - j0 == 8 && i_end - i0 == 8) {
+        const float* row[8];
+        for (int r = 0; r < 8; ++r) row[r] = block.value[i0 + r] + j0;
+        transpose(row, image + j0 * args.rows + i0, args.rows);
+        continue;
+      }
+      for (std::int64_t j = j0; j < j_end; ++j) {
+        const std::int64_t end = block.on_diagonal() ? std::min(i_end, j) : i_end;
+        for (std::int64_t i = i0; i < end; ++i) image[j * args.rows + i] = block.value[i][j];
       }
     }
-    for (int r = 0; r < kRows; ++r) std::copy_n(sum[r], kVector, dot[r] + j0);
   }
 }
 
-/// Adds one panel's products for rows i0 … i0 + count (≤ kRows), whose sums so far are in `distance` unless this is the first
-/// panel.
-void add_to_rows(const PairwiseDistanceArgs& args, const Panel& panel, std::int64_t i0, std::int64_t count, std::int64_t j0,
-                 std::int64_t columns, std::int64_t k0) {
-  alignas(64) float dot[kRows][kTile] = {};
-  const float* x[kRows];
-  for (std::int64_t r = 0; r < kRows; ++r) x[r] = args.x + (i0 + std::min(r, count - 1)) * args.x_ld + k0;
-  float* out = args.distance + i0 * args.rows + j0;
-  if (k0 > 0) {
-    for (std::int64_t r = 0; r < count; ++r) std::copy_n(out + r * args.rows, columns, dot[r]);
-  }
-  add_products(x, panel, dot);
-  for (std::int64_t r = 0; r < count; ++r) std::copy_n(dot[r], columns, out + r * args.rows);
-}
-
-/// ⟨x_i, x_j⟩ for kSpan rows from `first` on and j in the tile at j0; rows behind the tile's end are left to the mirror image.
-void products_of_tile(const PairwiseDistanceArgs& args, std::int64_t first, std::int64_t j0) {
+/// Distances of kSpan rows from `first` on to the rows of the tile at j0, on and above the diagonal, with their mirror image.
+void distances_of_tile(const PairwiseDistanceArgs& args, std::int64_t first, std::int64_t j0) {
   const std::int64_t columns = std::min(kTile, args.rows - j0), last = std::min(first + kSpan, j0 + columns);
   Panel panel;
   for (std::int64_t k0 = 0; k0 == 0 || k0 < args.cols; k0 += kDepth) {
-    panel.depth = std::min(kDepth, args.cols - k0);
-    for (std::int64_t j = 0; j < columns; ++j) {
-      const float* row = args.x + (j0 + j) * args.x_ld + k0;
-      for (std::int64_t k = 0; k < panel.depth; ++k) panel.value[j / kVector][k][j % kVector] = row[k];
-    }
-    for (std::int64_t i0 = first; i0 < last; i0 += kRows) {
-      add_to_rows(args, panel, i0, std::min(kRows, last - i0), j0, columns, k0);
+    fill(panel, args, j0, columns, k0);
+    for (std::int64_t i0 = first; i0 < last; i0 += kTile) {
+      Block block{{}, i0, j0, std::min(kTile, args.rows - i0), columns};
+      if (k0 > 0) move(args, block, Direction::load);
+      add_panel(args, panel, k0, block);
+      if (k0 + kDepth < args.cols) {
+        move(args, block, Direction::store);
+        continue;
+      }
+      take_roots(args, block);
+      move(args, block, Direction::store);
+      mirror(args, block);
     }
   }
-}
-
-/// Products to distances in the block (i0, j0) above or on the diagonal, and their mirror image. The diagonal keeps its
-/// squares.
-void finish_block(const PairwiseDistanceArgs& args, std::int64_t i0, std::int64_t j0) {
-  const std::int64_t n = args.rows, i_end = std::min(n, i0 + kTile), j_end = std::min(n, j0 + kTile);
-  float squares[kTile];
-  float mirror[kTile][kTile + 1];  // the pitch keeps a column out of a single cache set
-  for (std::int64_t j = j0; j < j_end; ++j) squares[j - j0] = args.distance[j * n + j];
-  for (std::int64_t i = i0; i < i_end; ++i) {
-    float* row = args.distance + i * n;
-    const float square = row[i];
-    const std::int64_t begin = std::max(j0, i + 1);
-    for (std::int64_t j = begin; j < j_end; ++j) {
-      const float d2 = __builtin_fmaf(-2.0f, row[j], square + squares[j - j0]);
-      row[j] = std::sqrt(std::max(0.0f, d2));
-    }
-    for (std::int64_t j = begin; j < j_end; ++j) mirror[j - j0][i - i0] = row[j];
-  }
-  for (std::int64_t j = j0; j < j_end; ++j) {
-    std::copy_n(mirror[j - j0], std::max<std::int64_t>(0, std::min(i_end, j) - i0), args.distance + j * n + i0);
-  }
-}
-
-/// Calls body(i0, j0) for every group of `span` rows (a multiple of kTile) and every tile of columns that reaches its diagonal.
-template <class Body>
-void for_upper_blocks(std::int64_t rows, std::int64_t span, const Body& body) {
-  const std::int64_t tiles = (rows + kTile - 1) / kTile, step = span / kTile, groups = (tiles + step - 1) / step;
-  parallel_for(groups * tiles - step * (groups * (groups - 1) / 2), [&](std::int64_t task) {
-    std::int64_t group = 0;
-    for (; task >= tiles - group * step; ++group) task -= tiles - group * step;
-    body(group * span, (group * step + task) * kTile);
-  });
 }
 
 }  // namespace
 
 void pairwise_distance(const PairwiseDistanceArgs& args, Cpu) {
-  for_upper_blocks(args.rows, kSpan, [&](std::int64_t i0, std::int64_t j0) { products_of_tile(args, i0, j0); });
-  for_upper_blocks(args.rows, kTile, [&](std::int64_t i0, std::int64_t j0) { finish_block(args, i0, j0); });
+  put_squares(args);
+  // Every group of kSpan rows with every tile of columns that reaches the diagonal or lies above it.
+  constexpr std::int64_t kStep = kSpan / kTile;
+  const std::int64_t tiles = (args.rows + kTile - 1) / kTile, groups = (tiles + kStep - 1) / kStep;
+  parallel_for(groups * tiles - kStep * (groups * (groups - 1) / 2), [&](std::int64_t task) {
+    std::int64_t group = 0;
+    for (; task >= tiles - group * kStep; ++group) task -= tiles - group * kStep;
+    distances_of_tile(args, group * kSpan, (group * kStep + task) * kTile);
+  });
   for (std::int64_t i = 0; i < args.rows; ++i) args.distance[i * args.rows + i] = 0.0f;
 }
 
