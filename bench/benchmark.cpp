@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "kernels/label_mask.h"
 #include "kernels/parallel.h"
@@ -83,7 +84,10 @@ void* Arena::uniform(std::int64_t count, DType type) {
   return put(narrow);
 }
 
-float* Arena::unit_rows(std::int64_t rows, std::int64_t cols) {
+float* Arena::unit_rows(std::int64_t rows, std::int64_t cols) { return unit_parts(rows, {cols}); }
+
+float* Arena::unit_parts(std::int64_t rows, const std::vector<std::int64_t>& widths) {
+  const std::int64_t cols = std::accumulate(widths.begin(), widths.end(), std::int64_t{0});
   // Sums of four uniform numbers are close enough to normal ones for directions without a preferred axis.
   std::vector<float> values = uniform_values(rows * cols, -1, 1);
   for (int more = 0; more < 3; ++more) {
@@ -91,11 +95,14 @@ float* Arena::unit_rows(std::int64_t rows, std::int64_t cols) {
     std::transform(values.begin(), values.end(), added.begin(), values.begin(), std::plus<>());
   }
   kernels::parallel_for(rows, [&](std::int64_t r) {
-    float* row = values.data() + r * cols;
-    double squares = 0;
-    for (std::int64_t k = 0; k < cols; ++k) squares += static_cast<double>(row[k]) * static_cast<double>(row[k]);
-    const float factor = static_cast<float>(1 / std::sqrt(std::max(squares, 1e-30)));
-    for (std::int64_t k = 0; k < cols; ++k) row[k] *= factor;
+    float* part = values.data() + r * cols;
+    for (const std::int64_t width : widths) {
+      double squares = 0;
+      for (std::int64_t k = 0; k < width; ++k) squares += static_cast<double>(part[k]) * static_cast<double>(part[k]);
+      const float factor = static_cast<float>(1 / std::sqrt(std::max(squares, 1e-30)));
+      for (std::int64_t k = 0; k < width; ++k) part[k] *= factor;
+      part += width;
+    }
   });
   return put(values);
 }
@@ -109,13 +116,10 @@ std::int32_t* Arena::integers(std::int64_t count, std::int64_t below) {
   return put(values);
 }
 
-std::int32_t* Arena::row_classes(std::int64_t rows, std::int64_t classes) {
+std::int32_t* Arena::row_classes(std::int64_t rows, std::int64_t rows_per_class) {
   std::vector<std::int32_t> values(static_cast<std::size_t>(rows));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<std::int32_t>(i % static_cast<std::size_t>(classes));
-  const std::uint64_t seed = ++seed_;
-  for (std::size_t i = values.size(); i > 1; --i)
-    std::swap(values[i - 1],
-              values[uniform_below(philox(seed, 0, RandomStream::scenes, i).v[0], static_cast<std::uint32_t>(i))]);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<std::int32_t>(i / static_cast<std::size_t>(rows_per_class));
   return put(values);
 }
 

@@ -85,10 +85,12 @@ class Arena {
   void* uniform(std::int64_t count, DType type);
   /// Rows of length 1, in random directions.
   float* unit_rows(std::int64_t rows, std::int64_t cols);
+  /// Rows of several parts side by side, each of length 1.
+  float* unit_parts(std::int64_t rows, const std::vector<std::int64_t>& widths);
   /// Integers in [0, below).
   std::int32_t* integers(std::int64_t count, std::int64_t below);
-  /// Rows of classes 0 … classes − 1, as evenly as they go, in a random order.
-  std::int32_t* row_classes(std::int64_t rows, std::int64_t classes);
+  /// Rows of classes 0, 1, …, in order and equally many of each, as pair rows have them.
+  std::int32_t* row_classes(std::int64_t rows, std::int64_t rows_per_class = 2);
   /// Multi-hot rows as bit masks (kernels/label_mask.h): 1 to 2 · mean − 1 distinct classes a row.
   std::uint64_t* label_masks(std::int64_t rows, std::int64_t classes, std::int64_t mean = 3);
 
@@ -128,6 +130,8 @@ struct Benchmark {
   std::string what;  // one line for --list
   std::vector<Axis> axes;
   std::function<Job(Arena&, const Sizes&)> prepare;
+  /// Made of several kernels, each of which has a benchmark of its own; the simulator's counts leave it out.
+  bool composite = false;
 };
 
 }  // namespace swath::bench

@@ -1,5 +1,6 @@
 #include "bench/registry.h"
 
+#include "bench/composites.h"
 #include "bench/kernels/all.h"
 #include "engine/core/config.h"
 
@@ -8,11 +9,36 @@ namespace swath::bench {
 const std::vector<Benchmark>& benchmarks() {
   static const std::vector<Benchmark> all = [] {
     std::vector<Benchmark> list;
-    for (const auto& make :
-         {pairwise_distance_benchmarks, semihard_benchmarks, margin_loss_benchmarks, moco_loss_benchmarks,
-          queue_push_benchmarks, pair_rows_benchmarks, gather_rows_benchmarks, row_normalize_benchmarks, augment_benchmarks,
-          batch_norm_benchmarks, pool_benchmarks, elementwise_benchmarks, columns_benchmarks, dropout_benchmarks,
-          adam_benchmarks, sgd_benchmarks, ema_benchmarks, nonfinite_benchmarks, statistics_benchmarks})
+    for (const auto& make : {pairwise_distance_benchmarks,
+                             semihard_benchmarks,
+                             margin_loss_benchmarks,
+                             moco_loss_benchmarks,
+                             queue_push_benchmarks,
+                             binomial_loss_benchmarks,
+                             bce_loss_benchmarks,
+                             weight_norm_loss_benchmarks,
+                             adversarial_loss_benchmarks,
+                             distance_weighted_benchmarks,
+                             intra_random_benchmarks,
+                             permute_labels_benchmarks,
+                             triplet_list_benchmarks,
+                             shuffle_rows_benchmarks,
+                             miner_benchmarks,
+                             loss_benchmarks,
+                             pair_rows_benchmarks,
+                             gather_rows_benchmarks,
+                             row_normalize_benchmarks,
+                             augment_benchmarks,
+                             batch_norm_benchmarks,
+                             pool_benchmarks,
+                             elementwise_benchmarks,
+                             columns_benchmarks,
+                             dropout_benchmarks,
+                             adam_benchmarks,
+                             sgd_benchmarks,
+                             ema_benchmarks,
+                             nonfinite_benchmarks,
+                             statistics_benchmarks})
       for (Benchmark& benchmark : make()) list.push_back(std::move(benchmark));
     return list;
   }();

@@ -93,6 +93,7 @@ int run(const std::string& file, bool update) {
   if (!update) kept = load_config(file);
   int failures = 0;
   for (const Benchmark& benchmark : benchmarks()) {
+    if (benchmark.composite) continue;
     const Counted counted = count(*device, Plan(benchmark));
     failures += check_sectors(benchmark.name, counted);
     now[benchmark.name] = json_of(counted);

@@ -1,0 +1,161 @@
+#include "bench/composites.h"
+
+#include "kernels/label_mask.h"
+#include "losses/adversarial.h"
+#include "losses/binomial.h"
+#include "losses/margin.h"
+#include "losses/moco.h"
+
+namespace swath::bench {
+
+namespace {
+
+Tensor rows_tensor(Arena& arena, std::int64_t rows, std::int64_t cols, float* values) {
+  return Tensor::borrow(arena.device(), {rows, cols}, DType::f32, values);
+}
+
+template <class T>
+Tensor vector_tensor(Arena& arena, std::int64_t count, T* values) {
+  return Tensor::borrow(arena.device(), {count}, DTypeOf<T>::value, values);
+}
+
+Job mine_job(Arena& arena, const Sizes& sizes, const std::string& name) {
+  constexpr std::int64_t kClasses = 43;
+  const std::int64_t rows = sizes["rows"], cols = sizes["cols"];
+  MinerOptions options;
+  options.name = name;
+  const std::shared_ptr<Miner> miner = make_miner(options);
+  const MineInput input{.rows = rows_tensor(arena, rows, cols, arena.unit_rows(rows, cols)),
+                        .row_class = vector_tensor(arena, rows, arena.row_classes(rows, sizes["rows_per_class"])),
+                        .row_count = vector_tensor(arena, 1, arena.put_one(static_cast<std::int32_t>(rows))),
+                        .labels = Tensor::borrow(arena.device(), {rows, kernels::label_words(kClasses)}, DType::u64,
+                                                 arena.label_masks(rows, kClasses)),
+                        .random = {.seed = 1, .step = arena.put_one<std::uint64_t>(1)}};
+  const double n = static_cast<double>(rows), width = static_cast<double>(cols);
+  // The matrix of distances need not go through memory.
+  const Cost cost{4 * (n * width + 4 * n), name == "intra_random" ? 0 : n * n * width, 0};
+  return {cost, [miner, input] { miner->mine(input); }};
+}
+
+/// A loss on the tape with parameters of its own.
+struct LossCall {
+  explicit LossCall(Device& on) : device(on) {}
+
+  /// After every parameter has been declared.
+  void finish(const Tensor& values) {
+    block.allocate(device);
+    rows = values;
+  }
+  void run() {
+    block.begin_step();
+    Tape tape(device, Phase::train);
+    input.rows = tape.input(rows);
+    tape.backward(loss->forward(tape, input).loss);
+    block.end_backward();
+  }
+
+  Device& device;
+  ParameterBlock block;
+  std::unique_ptr<Loss> loss;
+  LossInput input;
+  Tensor rows;
+};
+
+Job job_of(const std::shared_ptr<LossCall>& call, const Cost& cost) {
+  return {cost, [call] { call->run(); }};
+}
+
+void set_classes(Arena& arena, LossCall& call, std::int64_t rows) {
+  call.input.row_class = vector_tensor(arena, rows, arena.row_classes(rows));
+  call.input.row_count = vector_tensor(arena, 1, arena.put_one(static_cast<std::int32_t>(rows)));
+}
+
+Job margin_job(Arena& arena, const Sizes& sizes) {
+  const std::int64_t rows = sizes["rows"], cols = sizes["cols"];
+  const auto call = std::make_shared<LossCall>(arena.device());
+  call->loss = std::make_unique<MarginLoss>(call->block, MarginOptions{}, 1);
+  set_classes(arena, *call, rows);
+  call->input.triplets = {.indices = Tensor::borrow(arena.device(), {rows, 3}, DType::i32, arena.integers(3 * rows, rows)),
+                          .count = call->input.row_count};
+  call->finish(rows_tensor(arena, rows, cols, arena.unit_rows(rows, cols)));
+  const double n = static_cast<double>(rows), width = static_cast<double>(cols);
+  return job_of(call, {8 * n * width, 15 * n * width, 0});
+}
+
+Job binomial_job(Arena& arena, const Sizes& sizes) {
+  const std::int64_t rows = sizes["rows"], cols = sizes["cols"];
+  const auto call = std::make_shared<LossCall>(arena.device());
+  call->loss = std::make_unique<BinomialLoss>(call->block, learner_widths(cols), BinomialOptions{});
+  set_classes(arena, *call, rows);
+  call->finish(rows_tensor(arena, rows, cols, arena.unit_parts(rows, learner_widths(cols))));
+  const double n = static_cast<double>(rows), width = static_cast<double>(cols);
+  return job_of(call, {8 * n * width, n * n * (3 * width + 150), 0});
+}
+
+Job adversarial_job(Arena& arena, const Sizes& sizes) {
+  constexpr std::int64_t kHidden = 512;
+  const std::int64_t rows = sizes["rows"], cols = sizes["cols"];
+  const std::vector<std::int64_t> widths = learner_widths(cols);
+  const std::vector<AdversarialDirection> directions{{0, 1, 1e5f}, {0, 2, 1e5f}, {1, 2, 1e5f}};
+  const auto call = std::make_shared<LossCall>(arena.device());
+  call->loss = std::make_unique<AdversarialLoss>(call->block, widths, directions, kHidden, 1);
+  set_classes(arena, *call, rows);
+  call->finish(rows_tensor(arena, rows, cols, arena.unit_parts(rows, widths)));
+  const double n = static_cast<double>(rows);
+  double weights = 0;
+  for (const AdversarialDirection& d : directions)
+    weights += static_cast<double>(kHidden *
+                                   (widths[static_cast<std::size_t>(d.source)] + widths[static_cast<std::size_t>(d.target)]));
+  // Three products each way; weights are read and their gradients written.
+  return job_of(call, {8 * n * static_cast<double>(cols) + 12 * weights, 6 * n * weights, 0});
+}
+
+Job moco_job(Arena& arena, const Sizes& sizes) {
+  const std::int64_t rows = sizes["rows"], cols = sizes["cols"];
+  const auto call = std::make_shared<LossCall>(arena.device());
+  const MocoOptions options{};
+  auto loss = std::make_unique<MocoLoss>(arena.device(), options, rows, cols);
+  set_classes(arena, *call, rows);
+  for (std::int64_t batch = 0; batch < options.n_key_batches; ++batch)
+    loss->push(rows_tensor(arena, rows, cols, arena.unit_rows(rows, cols)), call->input.row_count);
+  call->loss = std::move(loss);
+  call->input.keys = rows_tensor(arena, rows, cols, arena.unit_rows(rows, cols));
+  call->finish(rows_tensor(arena, rows, cols, arena.unit_rows(rows, cols)));
+  const double n = static_cast<double>(rows), width = static_cast<double>(cols), queue = 30 * n;
+  return job_of(call, {4 * width * (3 * n + queue), 4 * n * queue * width, 0});
+}
+
+}  // namespace
+
+std::vector<std::int64_t> learner_widths(std::int64_t cols) {
+  const std::int64_t first = cols * 3 / 16, second = cols * 5 / 16;
+  return {first, second, cols - first - second};
+}
+
+std::vector<Benchmark> miner_benchmarks() {
+  std::vector<Benchmark> list;
+  for (const std::string& name : MinerOptions::miner_names()) {
+    const Axis rows_per_class{.name = "rows_per_class", .values = {2}, .counted = 2};
+    list.push_back({"mine." + name,
+                    "the miner " + name + " from embeddings to triplets",
+                    {rows_axis(), cols_axis(), rows_per_class},
+                    [name](Arena& arena, const Sizes& sizes) { return mine_job(arena, sizes, name); },
+                    true});
+  }
+  return list;
+}
+
+std::vector<Benchmark> loss_benchmarks() {
+  const auto loss = [](const char* name, const char* what, auto make, std::int64_t low_cols) {
+    Axis cols = cols_axis();
+    cols.low = low_cols;
+    return Benchmark{name, what, {rows_axis(), cols}, make, true};
+  };
+  // A learner of 3 / 16 of the columns needs one.
+  return {loss("loss.margin", "margin loss, forward and backward", margin_job, 1),
+          loss("loss.binomial", "boosted binomial deviance, forward and backward", binomial_job, 6),
+          loss("loss.adversarial", "three regressors and their decorrelation, forward and backward", adversarial_job, 6),
+          loss("loss.moco", "Fast MoCo with a queue of 30 batches, forward and backward", moco_job, 1)};
+}
+
+}  // namespace swath::bench

@@ -1,0 +1,28 @@
+#include "kernels/intra_random.h"
+
+#include "bench/kernels/miner_bench.h"
+
+namespace swath::bench {
+
+using namespace kernels;
+
+std::vector<Benchmark> intra_random_benchmarks() {
+  return {{"intra_random",
+           "triplets of three random rows of a class",
+           {rows_axis(), rows_per_class_axis()},
+           [](Arena& arena, const Sizes& sizes) {
+             const std::int64_t rows = sizes["rows"];
+             IntraRandomArgs args{.row_class = arena.row_classes(rows, sizes["rows_per_class"]),
+                                  .step = arena.put_one<std::uint64_t>(1),
+                                  .triplets = arena.output<std::int32_t>(3 * rows),
+                                  .triplet_count = arena.output<std::int32_t>(1),
+                                  .rows = rows,
+                                  .seed = 1};
+             args.workspace = arena.workspace(intra_random_workspace(args));
+             const double n = static_cast<double>(rows);
+             // Every row looks at all classes; a draw reads and writes some ten scattered numbers.
+             return arena.job({16 * n, 0, n * n / 8 + 10 * n}, [args](auto exec) { intra_random(args, exec); });
+           }}};
+}
+
+}  // namespace swath::bench
