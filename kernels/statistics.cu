@@ -11,7 +11,9 @@ __global__ void push_statistics_kernel(PushStatisticsArgs args) {
   // Unrolled, so that every argument is read at a fixed place instead of from a local copy.
 #pragma unroll
   for (int i = 0; i < kStatisticsWidth; ++i) {
-    if (threadIdx.x == i) args.ring[row * kStatisticsWidth + i] = args.values[i] ? *args.values[i] : 0.0f;
+    if (threadIdx.x != i) continue;
+    const float count = args.counts[i] ? static_cast<float>(*args.counts[i]) : 0.0f;
+    args.ring[row * kStatisticsWidth + i] = args.values[i] ? *args.values[i] : count;
   }
   if (threadIdx.x == 0 && args.ring_step) args.ring_step[row] = step;
 }

@@ -21,7 +21,7 @@ LossOutput MarginLoss::forward(Tape& tape, const LossInput& input) {
   const Tensor d_rows = Tensor::empty(device, rows.shape()), d_beta = Tensor::empty(device, {classes});
   kernels::MarginLossArgs args{
       .x = rows.data<float>(),
-      .row_class = input.row_class.data<std::int32_t>(),
+      .row_class = options_.class_specific ? input.row_class.data<std::int32_t>() : nullptr,
       .triplets = input.triplets.indices.data<std::int32_t>(),
       .triplet_count = input.triplets.count.data<std::int32_t>(),
       .beta = beta_->value.data<float>(),

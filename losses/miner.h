@@ -30,12 +30,17 @@ class Miner {
  public:
   virtual ~Miner() = default;
   virtual Triplets mine(const MineInput& input) = 0;
+  /// Whether it mines images by their multi-hot labels, and not rows of one category.
+  virtual bool multi_hot() const { return false; }
 };
 
 struct MinerOptions {
   std::string name = "semihard";
   float lower_cutoff = 0.5f;
   float upper_cutoff = 0.0f;
+  std::int64_t max_negatives_per_pos = 3;
+  std::int64_t max_trips_per_anchor = 3;
+  std::int64_t capacity = 0;
   template <class V>
   void fields(V& v) {
     v("name", name, "how triplets are chosen (methods.md §5)", OneOf{miner_names()});
@@ -43,6 +48,14 @@ struct MinerOptions {
       Range{0.01, 2});
     v("upper_cutoff", upper_cutoff, "distance, random_distance: farther negatives are excluded (1.4 is common); 0: none are",
       Range{0, 2});
+    v("max_negatives_per_pos", max_negatives_per_pos,
+      "multilabel_semihard: negatives drawn for a positive among the nearer rows that share no label with the anchor",
+      Range{1, 1024});
+    v("max_trips_per_anchor", max_trips_per_anchor,
+      "multilabel_semihard: triplets after which an anchor takes no further positive", Range{1, 1024});
+    v("capacity", capacity,
+      "multilabel_semihard: room for triplets of a batch, the rest is counted in dropped_triplets; 0: rows × min(rows, 512)",
+      Range{0, 1e8});
   }
   static std::vector<std::string> miner_names();
 };

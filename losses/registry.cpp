@@ -4,6 +4,7 @@
 #include "losses/miner.h"
 #include "losses/miners/distance.h"
 #include "losses/miners/intra_random.h"
+#include "losses/miners/multilabel_semihard.h"
 #include "losses/miners/random_distance.h"
 #include "losses/miners/semihard.h"
 
@@ -22,6 +23,7 @@ const std::vector<MinerEntry>& miners() {
       {"distance", [](const MinerOptions& options) { return std::make_unique<DistanceMiner>(options); }},
       {"random_distance", [](const MinerOptions& options) { return std::make_unique<RandomDistanceMiner>(options); }},
       {"intra_random", [](const MinerOptions&) { return std::make_unique<IntraRandomMiner>(); }},
+      {"multilabel_semihard", [](const MinerOptions& options) { return std::make_unique<MultilabelSemihardMiner>(options); }},
   };
   return entries;
 }

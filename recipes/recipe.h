@@ -32,7 +32,7 @@ struct DeviceBatch {
   RandomKey random;
 };
 
-/// The scalar to minimise, and scalars (f32 {1} on the device) to log beside it.
+/// The scalar to minimise, and scalars (f32 or i32 {1} on the device) to log beside it.
 struct Objective {
   Var loss;
   std::vector<std::pair<std::string, Tensor>> statistics;

@@ -51,8 +51,14 @@ void TrainStep::run(const Batch& batch) {
   kernels::PushStatisticsArgs push{.step = scalars_.step_pointer(), .ring = ring_.data<float>(), .capacity = ring_.size(0)};
   push.values[0] = objective.loss.value().data<float>();
   SWATH_CHECK(objective.statistics.size() + 1 == names_.size());
-  for (std::size_t i = 0; i < objective.statistics.size(); ++i)
-    push.values[i + 1] = objective.statistics[i].second.data<float>();
+  for (std::size_t i = 0; i < objective.statistics.size(); ++i) {
+    const Tensor& statistic = objective.statistics[i].second;
+    if (statistic.dtype() == DType::i32) {
+      push.counts[i + 1] = statistic.data<std::int32_t>();
+    } else {
+      push.values[i + 1] = statistic.data<float>();
+    }
+  }
   device_.run([&](auto exec) { kernels::push_statistics(push, exec); });
   pending_.push_back(scalars_.step());
 }

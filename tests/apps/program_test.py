@@ -339,6 +339,10 @@ class BadData(Program):
     def test_a_batch_larger_than_the_split(self):
         self.refused(2, ["sampler"], "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "sampler.images_per_class=60")
 
+    def test_a_miner_of_images_with_one_boundary_per_class(self):
+        self.refused(2, ["margin.class_specific", "miner.name"], "train", "--root", "scenes", "--packed", "packs", *SMALL,
+                     "--set", "miner.name=multilabel_semihard", "--set", "margin.class_specific=true")
+
     def test_hostile_split_paths(self):
         os.makedirs(self.path("evil"))
         for line in ("../../etc/passwd", "/etc/passwd"):

@@ -6,6 +6,7 @@
 #include "kernels/distance_weighted.h"
 #include "kernels/pairwise_distance.h"
 #include "tests/reference/intra_random.h"
+#include "tests/reference/multilabel_semihard.h"
 #include "tests/reference/permute_labels.h"
 #include "tests/reference/rows.h"
 #include "tests/reference/semihard.h"
@@ -130,6 +131,78 @@ TEST(IntraRandomMiner, EqualsTheReference) {
   EXPECT_EQ(rows.mine(*miner, 80, 5, 6), reference::intra_random(rows.row_class, 80, 5, 6));
 }
 
+/// Images of up to three of 70 classes, and a few without any.
+struct Images {
+  std::int64_t count, cols = 6;
+  std::vector<float> x;
+  reference::LabelSets labels;
+  std::vector<std::uint64_t> masks;  // count × 2
+
+  explicit Images(std::int64_t images) : count(images), x(Rows(images, 7).x) {
+    for (std::int32_t i = 0; i < images; ++i) {
+      labels.emplace_back();
+      for (const std::int32_t c : {i % 5, 60 + i % 7, (i * i) % 11})
+        if (i % 9 != 4) labels.back().insert(c);
+      masks.resize(masks.size() + 2, 0);
+      for (const std::int32_t c : labels.back()) masks[masks.size() - 2 + c / 64] |= std::uint64_t{1} << (c % 64);
+    }
+  }
+
+  Triplets mine(Device& device, const MinerOptions& options, std::int64_t used, std::uint64_t seed, std::uint64_t step) const {
+    MineInput input{.rows = Tensor::from_host(device, {count, cols}, x),
+                    .labels = Tensor::from_host(device, {count, 2}, masks),
+                    .random = {seed, &step}};
+    if (used < count) input.row_count = Tensor::from_host(device, {1}, std::vector{static_cast<std::int32_t>(used)});
+    const auto miner = make_miner(options);
+    EXPECT_TRUE(miner->multi_hot());
+    return miner->mine(input);
+  }
+
+  std::vector<float> distances() const {
+    std::vector<float> distance(static_cast<std::size_t>(count * count));
+    kernels::pairwise_distance({.x = x.data(), .distance = distance.data(), .rows = count, .cols = cols, .x_ld = cols},
+                               kernels::Cpu{});
+    return distance;
+  }
+};
+
+TEST(MultilabelSemihardMiner, EqualsTheReferenceWithItsOptions) {
+  const auto device = Device::open("cpu");
+  for (const std::int64_t count : {1, 2, 60, 120}) {
+    const Images images(count);
+    for (const MinerOptions& options :
+         {MinerOptions{.name = "multilabel_semihard"},
+          MinerOptions{.name = "multilabel_semihard", .max_negatives_per_pos = 2, .max_trips_per_anchor = 9},
+          MinerOptions{.name = "multilabel_semihard", .capacity = 50}}) {
+      for (const std::int64_t used : {count, count / 2}) {
+        const Listed wanted = reference::multilabel_semihard({.stride = count,
+                                                              .used = used,
+                                                              .negatives = options.max_negatives_per_pos,
+                                                              .enough = options.max_trips_per_anchor,
+                                                              .seed = 5,
+                                                              .step = 6},
+                                                             images.distances(), images.labels);
+        const Triplets mined = images.mine(*device, options, used, 5, 6);
+        const std::int64_t capacity = options.capacity > 0 ? options.capacity : count * count;
+        ASSERT_EQ(mined.indices.size(0), capacity);
+        const auto kept = std::min<std::int64_t>(static_cast<std::int64_t>(wanted.size()), capacity);
+        Listed flat(static_cast<std::size_t>(capacity), {-1, -1, -1});
+        std::copy_n(wanted.begin(), kept, flat.begin());
+        const std::vector<std::int32_t> got = mined.indices.to_host<std::int32_t>();
+        for (std::size_t t = 0; t < flat.size(); ++t)
+          ASSERT_EQ((std::array<std::int32_t, 3>{got[3 * t], got[3 * t + 1], got[3 * t + 2]}), flat[t]) << count << ", " << t;
+        EXPECT_EQ(mined.count.to_host<std::int32_t>()[0], kept);
+        EXPECT_EQ(mined.dropped.to_host<std::int32_t>()[0], static_cast<std::int64_t>(wanted.size()) - kept);
+      }
+    }
+  }
+}
+
+TEST(MultilabelSemihardMiner, RoomGrowsWithTheRowsUpTo512PerAnchor) {
+  const auto device = Device::open("cpu");
+  EXPECT_EQ(Images(600).mine(*device, {.name = "multilabel_semihard"}, 10, 1, 1).indices.size(0), 600 * 512);
+}
+
 TEST(RandomMiners, DrawsDependOnSeedAndStep) {
   const Rows rows(120, 7);
   for (const char* name : {"semihard", "distance", "random_distance", "intra_random"}) {
@@ -163,7 +236,12 @@ TEST(MinerOptions, JsonRoundTripAndRefusals) {
   config_from_json(options, Json::parse(R"({"lower_cutoff":0.7,"upper_cutoff":1.4})"));
   EXPECT_EQ(options.lower_cutoff, 0.7f);
   EXPECT_EQ(options.upper_cutoff, 1.4f);
+  config_from_json(options, Json::parse(R"({"max_negatives_per_pos":5,"max_trips_per_anchor":7,"capacity":4000})"));
+  EXPECT_EQ(options.max_negatives_per_pos, 5);
+  EXPECT_EQ(options.max_trips_per_anchor, 7);
+  EXPECT_EQ(options.capacity, 4000);
   EXPECT_THROW(config_from_json(options, Json::parse(R"({"lower_cutoff":0})"), "miner"), UserError);
+  EXPECT_THROW(config_from_json(options, Json::parse(R"({"max_negatives_per_pos":0})"), "miner"), UserError);
   EXPECT_THROW(config_from_json(options, Json::parse(R"({"name":"hardest"})"), "miner"), UserError);
   EXPECT_THROW(config_from_json(options, Json::parse(R"({"nmae":"semihard"})"), "miner"), UserError);
 }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <map>
 
 #include "data/scenes.h"
 #include "recipes/embed.h"
@@ -260,6 +261,56 @@ TEST_F(TrainerTest, PenultimateEmbedsWithThePooledFeature) {
     double squares = 0;
     for (std::size_t k = 0; k < 512; ++k) squares += static_cast<double>(rows[i + k]) * static_cast<double>(rows[i + k]);
     EXPECT_NEAR(squares, 1, 1e-5);
+  }
+}
+
+TEST_F(TrainerTest, MultilabelSemihardTrainsOnImagesAndCountsWhatItDrops) {
+  TrainOptions wanted = options("multilabel");
+  wanted.epochs = 2;
+  wanted.run.log_every = 1;
+  wanted.miner.name = "multilabel_semihard";
+  const auto train_records = [](RunDir& run) {
+    std::vector<std::map<std::string, double>> records;
+    for (const MetricRecord& record : run.log().read()) {
+      if (record.group == "train") records.emplace_back(record.values.begin(), record.values.end());
+    }
+    return records;
+  };
+  double active = 0;
+  {
+    RunDir run = RunDir::create(wanted);
+    train(wanted, run);
+    const auto records = train_records(run);
+    ASSERT_GT(records.size(), 4u);
+    for (const auto& record : records) {
+      EXPECT_TRUE(std::isfinite(record.at("loss")));
+      EXPECT_EQ(record.at("dropped_triplets"), 0);
+      active += record.at("active_triplets");
+    }
+    EXPECT_GT(active, 10.0 * static_cast<double>(records.size()));
+  }
+  wanted.run.name = "narrow";
+  wanted.miner.capacity = 3;
+  RunDir run = RunDir::create(wanted);
+  train(wanted, run);
+  for (const auto& record : train_records(run)) {
+    EXPECT_LE(record.at("active_triplets"), 3);
+    EXPECT_GT(record.at("dropped_triplets"), 0);
+  }
+}
+
+TEST_F(TrainerTest, AMinerOfImagesNeedsOneBetaForAllClasses) {
+  TrainOptions wanted = options("one-beta");
+  wanted.miner.name = "multilabel_semihard";
+  wanted.margin.class_specific = true;
+  RunDir run = RunDir::create(wanted);
+  try {
+    train(wanted, run);
+    FAIL();
+  } catch (const UserError& error) {
+    const std::string sentence = error.what();
+    for (const char* part : {"margin.class_specific", "miner.name multilabel_semihard", "margin.class_specific=false"})
+      EXPECT_NE(sentence.find(part), std::string::npos) << sentence;
   }
 }
 
