@@ -25,6 +25,7 @@ NB_MODULE(_swath, m) {
     }
   });
   bind_miners(m);
+  bind_bank_loss(m);
   bind_row_losses(m);
   bind_parameter_losses(m);
   bind_retrieval(m);

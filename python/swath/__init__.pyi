@@ -30,6 +30,11 @@ class MocoResult(TypedDict):
     d_q: Floats
     queue_after: Floats
 
+class NcaResult(TypedDict):
+    loss: float
+    d_e: Floats
+    bank_after: Floats
+
 class BceResult(TypedDict):
     loss: float
     d_e: Floats
@@ -102,6 +107,16 @@ def moco_loss(
     upper_cutoff: float = 1.4,
     stream: int | None = None,
 ) -> MocoResult: ...
+def nca_loss(
+    e: Array,
+    index: Array,
+    labels: Array,
+    bank: Array,
+    temperature: float = 0.05,
+    margin: float = 0.0,
+    momentum: float = 0.5,
+    stream: int | None = None,
+) -> NcaResult: ...
 def bce_loss(e: Array, y: Array, weight: Array, bias: Array, stream: int | None = None) -> BceResult: ...
 def adversarial_loss(
     parts: Sequence[Array],

@@ -85,6 +85,34 @@ class BinomialTest(SwathTest):
         self.check(self.rng.integers(0, 3, 9), dims=(5,))
 
 
+class NcaTest(SwathTest):
+    def check(self, index, classes=7, **options):
+        index = np.array(index)
+        e, bank, labels = self.unit_rows(len(index), 9), self.floats(20, 9) * 0.5, self.multi_hot(20, classes)
+        got = swath.nca_loss(e, index, labels, bank, **options)
+        named = {{"margin": "m"}.get(k, k): v for k, v in options.items() if k != "momentum"}
+        f = lambda x: reference.nca(x, index, labels, wide(bank), **named)
+        self.assert_close(got["loss"], f(wide(e)))
+        self.assert_close(got["d_e"], reference.gradient(f, e))
+        self.assert_close(got["bank_after"], reference.bank_after(wide(e), index, bank, options.get("momentum", 0.5)))
+
+    def test_loss_and_bank(self):
+        self.check([3, 0, 19, 7])
+        self.check([5, -1, 2], classes=130)
+
+    def test_options(self):
+        self.check([1, 2, 3], temperature=0.3, margin=0.1, momentum=0.9)
+
+    def test_arguments(self):
+        e, bank, labels = self.unit_rows(2, 4), self.floats(5, 4), self.multi_hot(5, 3)
+        index = np.array([0, 4])
+        self.assert_refused(["index", "5"], lambda: swath.nca_loss(e, np.array([0, 5]), labels, bank))
+        self.assert_refused(["labels", "shape"], lambda: swath.nca_loss(e, index, labels[:4], bank))
+        self.assert_refused(["bank", "shape"], lambda: swath.nca_loss(e, index, labels, bank[:, :3].copy()))
+        self.assert_refused(["temperature"], lambda: swath.nca_loss(e, index, labels, bank, temperature=0.0))
+        self.assert_refused(["momentum"], lambda: swath.nca_loss(e, index, labels, bank, momentum=1.5))
+
+
 class MocoTest(SwathTest):
     def check(self, q, k, queue, **options):
         got = swath.moco_loss(q, k, queue, **options)

@@ -51,6 +51,18 @@ class MinerTest(SwathTest):
         for value, p in expected.items():
             self.assertLessEqual(abs(counts[value] - len(drawn) * p), 5 * np.sqrt(len(drawn) * p * (1 - p)) + 1, value)
 
+    def test_multilabel_semihard(self):
+        rows, y = self.unit_rows(12, 5), self.multi_hot(12, 6)
+        d = reference.distances(rows)
+        wanted = [(i, *step) for i, steps in reference.multilabel_walk(d, y.astype(np.int64)) for step in steps]
+        got = iter(swath.mine("multilabel_semihard", rows, y, seed=4, step=9).tolist())
+        for anchor, positive, fine, coarse, draws in wanted:
+            self.assertEqual([next(got) for _ in fine], [[anchor, positive, n] for n in fine])
+            for a, p, n in [next(got) for _ in range(draws)]:
+                self.assertEqual((a, p), (anchor, positive))
+                self.assertIn(n, coarse)
+        self.assertEqual(list(got), [])
+
     def test_semihard(self):
         found = self.draws("semihard")
         self.assertEqual(sorted(found), list(range(9)))
