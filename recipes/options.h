@@ -11,10 +11,12 @@
 #include "engine/core/config.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
+#include "losses/binomial.h"
 #include "losses/margin.h"
 #include "losses/miner.h"
 #include "losses/moco.h"
 #include "models/embedder.h"
+#include "recipes/bier_options.h"
 #include "recipes/diva_options.h"
 #include "retrieval/evaluator.h"
 
@@ -67,6 +69,8 @@ struct TrainOptions {
   ModelOptions model;
   MinerOptions miner;
   MarginOptions margin;
+  BinomialOptions binomial;
+  BierOptions bier;
   MocoOptions moco;
   DivaOptions diva;
   OptimizerOptions optimizer;
@@ -92,6 +96,8 @@ struct TrainOptions {
     v("model", model, "network");
     v("miner", miner, "choice of triplets");
     v("margin", margin, "margin loss");
+    v("binomial", binomial, "binomial deviance of the recipe bier");
+    v("bier", bier, "the recipe bier");
     v("moco", moco, "Fast MoCo of the recipe diva");
     v("diva", diva, "the recipe diva");
     v("optimizer", optimizer, "optimiser and learning rates");

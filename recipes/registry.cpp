@@ -2,6 +2,7 @@
 #include <functional>
 
 #include "recipes/baseline.h"
+#include "recipes/bier.h"
 #include "recipes/diva.h"
 
 namespace swath {
@@ -16,6 +17,7 @@ struct RecipeEntry {
 const std::vector<RecipeEntry>& recipes() {
   static const std::vector<RecipeEntry> entries{
       {"baseline", [](const RecipeContext& context) { return std::make_unique<Baseline>(context); }},
+      {"bier", [](const RecipeContext& context) { return std::make_unique<Bier>(context); }},
       {"diva", [](const RecipeContext& context) { return std::make_unique<Diva>(context); }},
   };
   return entries;
