@@ -122,6 +122,18 @@ TEST_F(CudaStep, EveryTensorOfAStepMatchesTheCpuBackend) {
   }
 }
 
+TEST_F(CudaStep, AStepOnMultilabelTripletsMatchesTheCpuBackend) {
+  TrainOptions multilabel = options();
+  multilabel.miner.name = "multilabel_semihard";
+  multilabel.miner.capacity = 20;
+  const StepResult cuda = run("cuda", multilabel, 1), cpu = run("cpu", multilabel, 1);
+  ASSERT_GT(cpu.statistics.at(1), 0) << "no active triplet: the step would test nothing";
+  EXPECT_NEAR(cuda.statistics.at(0), cpu.statistics.at(0), 1e-4 * std::abs(cpu.statistics.at(0)));
+  EXPECT_EQ(cuda.statistics.at(1), cpu.statistics.at(1));
+  EXPECT_EQ(cuda.statistics.at(2), cpu.statistics.at(2));
+  for (const auto& [name, values] : cpu.tensors) EXPECT_LE(relative_difference(cuda.tensors.at(name), values), 1e-4) << name;
+}
+
 TEST_F(CudaStep, LaterStepsTakeNoMoreMemory) {
   const StepResult result = run("cuda", options(), 3);
   EXPECT_EQ(result.reserved[1], result.reserved[2]);
