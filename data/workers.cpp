@@ -55,10 +55,12 @@ void run_workers(std::int64_t n, const WorkersOptions& options, const std::funct
   std::vector<std::jthread> threads;
   threads.reserve(static_cast<std::size_t>(workers));
   for (int w = 0; w < workers; ++w) threads.emplace_back([&, w] { crew.work(n, w, body); });
-  for (std::unique_lock lock(crew.mutex); crew.running > 0;) {
+  std::unique_lock lock(crew.mutex);
+  for (bool working = true; working;) {
     // wait_until on the system clock: the thread sanitizer of GCC 12 does not know pthread_cond_clockwait.
     crew.left.wait_until(lock, std::chrono::system_clock::now() + std::chrono::milliseconds(options.interval_ms),
                          [&] { return crew.running == 0; });
+    working = crew.running > 0;  // the last tick comes after the last item
     if (!options.tick || crew.stop) continue;
     lock.unlock();
     try {
@@ -68,6 +70,7 @@ void run_workers(std::int64_t n, const WorkersOptions& options, const std::funct
     }
     lock.lock();
   }
+  lock.unlock();
   threads.clear();
   if (crew.error) std::rethrow_exception(crew.error);
 }
