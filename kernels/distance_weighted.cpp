@@ -13,8 +13,7 @@
 namespace swath::kernels {
 namespace {
 
-constexpr std::int32_t kBlock = 256;     // rows whose exponents are in the first-level cache
-constexpr std::int32_t kStretches = 64;  // parts of a row whose sums are kept, so that a draw looks at one of them again
+constexpr std::int32_t kStretch = 4096;  // rows whose weights are kept; only beyond it are any computed again
 
 /// One anchor's row of the distance matrix, with the rows in use.
 struct Anchor {
@@ -23,79 +22,93 @@ struct Anchor {
   std::int32_t used;
   std::int32_t index;
   std::int32_t own_class;
-
-  bool is_positive(std::int32_t j) const { return (row_class[j] == own_class) & (j != index); }
-  bool is_negative(std::int32_t j) const { return (row_class[j] != own_class) & (row_class[j] >= 0); }
 };
 
-/// Exponents of the rows from `begin` on, and the largest.
-[[gnu::noinline]] float exponents(const Anchor& a, const NegativeWeight& weight, std::int32_t begin, std::int32_t end,
-                                  float* out) {
-  for (std::int32_t j = begin; j < end; ++j) out[j - begin] = weight.exponent(a.is_negative(j), a.distance[j]);
+/// Rows begin … begin + count of an anchor: exponents first, then weights.
+struct Stretch {
+  std::int32_t begin = 0, count = 0;
+  float exponent[kStretch];
+  std::int32_t weight[kStretch];
+};
+
+/// Returns the largest exponent.
+float find_exponents(const Anchor& a, const NegativeWeight& weight, std::int32_t begin, Stretch& stretch) {
+  stretch.begin = begin;
+  stretch.count = std::min(kStretch, a.used - begin);
+  const float* distance = a.distance + begin;
+  const std::int32_t* row_class = a.row_class + begin;
+  const std::int32_t own_class = a.own_class;
+  const NegativeWeight by_distance = weight;
   float largest = -std::numeric_limits<float>::infinity();
 #pragma omp simd reduction(max : largest)
-  for (std::int32_t j = 0; j < end - begin; ++j) largest = out[j] > largest ? out[j] : largest;
+  for (std::int32_t k = 0; k < stretch.count; ++k) {
+    const bool negative = (row_class[k] != own_class) & (row_class[k] >= 0);
+    const float exponent = by_distance.exponent(negative, distance[k]);
+    stretch.exponent[k] = exponent;
+    largest = exponent > largest ? exponent : largest;
+  }
   return largest;
 }
 
-[[gnu::noinline]] std::uint64_t sum_weights(const float* exponent, std::int32_t count, float largest, std::int32_t* weights) {
-  for (std::int32_t j = 0; j < count; ++j) weights[j] = integer_weight(exponent[j], largest);
+/// Returns the sum of the weights.
+std::uint64_t find_weights(float largest, Stretch& stretch) {
   std::uint64_t sum = 0;
-  for (std::int32_t j = 0; j < count; ++j) sum += static_cast<std::uint32_t>(weights[j]);
+  for (std::int32_t k = 0; k < stretch.count; ++k) {
+    stretch.weight[k] = integer_weight(stretch.exponent[k], largest);
+    sum += static_cast<std::uint32_t>(stretch.weight[k]);
+  }
   return sum;
 }
 
-float largest_exponent(const Anchor& a, const NegativeWeight& weight) {
-  float exponent[kBlock], largest = -std::numeric_limits<float>::infinity();
-  for (std::int32_t begin = 0; begin < a.used; begin += kBlock) {
-    largest = std::max(largest, exponents(a, weight, begin, std::min(a.used, begin + kBlock), exponent));
-  }
-  return largest;
-}
-
-/// Draws a negative by its weight; −1 if none has any.
-std::int32_t draw_negative(const Anchor& a, const NegativeWeight& weight, const Philox4& random) {
-  const float largest = largest_exponent(a, weight);
-  float exponent[kBlock];
-  std::int32_t weights[kBlock];
-  const auto weigh = [&](std::int32_t begin, std::int32_t end) {
-    exponents(a, weight, begin, end, exponent);
-    return sum_weights(exponent, end - begin, largest, weights);
-  };
-  const std::int32_t stretch = (a.used / kBlock / kStretches + 1) * kBlock;
-  std::uint64_t sums[kStretches], total = 0;
-  for (std::int32_t s = 0; s * stretch < a.used; ++s) {
-    sums[s] = 0;
-    const std::int32_t end = std::min(a.used, (s + 1) * stretch);
-    for (std::int32_t j = s * stretch; j < end; j += kBlock) sums[s] += weigh(j, std::min(end, j + kBlock));
-    total += sums[s];
-  }
-  if (total == 0) return -1;
-  std::uint64_t rest = uniform_below(random.v[1], random.v[2], total);
-  std::int32_t s = 0;
-  for (; rest >= sums[s]; ++s) rest -= sums[s];
-  for (std::int32_t begin = s * stretch;; begin += kBlock) {
-    const std::uint64_t sum = weigh(begin, std::min(a.used, begin + kBlock));
+/// The first row of a stretch at which the running sum of weights exceeds `rest`, which is below their total.
+std::int32_t find_weighted(const Stretch& stretch, std::uint64_t rest) {
+  constexpr std::int32_t kBlock = 128;
+  for (std::int32_t begin = 0;; begin += kBlock) {
+    std::uint64_t sum = 0;
+    const std::int32_t end = std::min(stretch.count, begin + kBlock);
+    for (std::int32_t k = begin; k < end; ++k) sum += static_cast<std::uint32_t>(stretch.weight[k]);
     if (rest >= sum) {
       rest -= sum;
       continue;
     }
-    std::int32_t j = 0;
-    for (; rest >= static_cast<std::uint32_t>(weights[j]); ++j) rest -= static_cast<std::uint32_t>(weights[j]);
-    return begin + j;
+    std::int32_t k = begin;
+    for (; rest >= static_cast<std::uint32_t>(stretch.weight[k]); ++k) rest -= static_cast<std::uint32_t>(stretch.weight[k]);
+    return stretch.begin + k;
+  }
+}
+
+/// Draws a negative by its weight; −1 if none has any.
+std::int32_t draw_negative(const Anchor& a, const NegativeWeight& weight, const Philox4& random) {
+  Stretch stretch;
+  float largest = -std::numeric_limits<float>::infinity();
+  for (std::int32_t begin = 0; begin < a.used; begin += kStretch) {
+    largest = std::max(largest, find_exponents(a, weight, begin, stretch));
+  }
+  const auto weigh = [&](std::int32_t begin) {
+    if (begin != stretch.begin) find_exponents(a, weight, begin, stretch);
+    return find_weights(largest, stretch);
+  };
+  std::uint64_t total = 0;
+  for (std::int32_t begin = 0; begin < a.used; begin += kStretch) total += weigh(begin);
+  if (total == 0) return -1;
+  std::uint64_t rest = uniform_below(random.v[1], random.v[2], total);
+  if (a.used <= kStretch) return find_weighted(stretch, rest);
+  for (std::int32_t begin = 0;; begin += kStretch) {
+    const std::uint64_t sum = weigh(begin);
+    if (rest < sum) return find_weighted(stretch, rest);
+    rest -= sum;
   }
 }
 
 /// The anchor's positive and negative, −1 each when the anchor yields nothing.
 void mine(const Anchor& a, const NegativeWeight& weight, const Philox4& random, std::int32_t* partners) {
-  const auto is_positive = [&](std::int32_t j) { return a.is_positive(j); };
-  const auto is_negative = [&](std::int32_t j) { return a.is_negative(j); };
-  partners[0] = partners[1] = -1;
-  const std::uint32_t positives = count_rows(0, a.used, is_positive), negatives = count_rows(0, a.used, is_negative);
-  if (positives == 0 || negatives == 0) return;
-  partners[0] = find_row(a.used, uniform_below(random.v[0], positives), is_positive);
-  partners[1] = draw_negative(a, weight, random);
-  if (partners[1] < 0) partners[1] = find_row(a.used, uniform_below(random.v[1], negatives), is_negative);
+  const std::int32_t* row_class = a.row_class;
+  const std::int32_t own_class = a.own_class;
+  const auto is_negative = [=](std::int32_t j) { return (row_class[j] != own_class) & (row_class[j] >= 0); };
+  partners[0] = draw_row(a.used, a.index, random.v[0], [=](std::int32_t j) { return row_class[j] == own_class; });
+  partners[1] = partners[0] < 0 ? -1 : draw_negative(a, weight, random);
+  if (partners[0] >= 0 && partners[1] < 0) partners[1] = draw_row(a.used, a.index, random.v[1], is_negative);
+  if (partners[1] < 0) partners[0] = -1;
 }
 
 }  // namespace

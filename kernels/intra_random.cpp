@@ -31,7 +31,7 @@ void intra_random(const IntraRandomArgs& args, Cpu) {
   const auto row_at = [order](std::uint32_t place) { return static_cast<std::int32_t>(order[place] & 0xffffffffu); };
   parallel_for(
       members, [&](std::int64_t t) { draw_intra_random(args, t, class_begin, classes, members, row_at); },
-      serial_below_for(100));
+      serial_below_for(10));
   *args.triplet_count = members;
   std::fill(args.triplets + 3 * std::int64_t{members}, args.triplets + 3 * args.rows, -1);
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/philox.h"
+
 namespace swath::kernels {
 
 inline std::int64_t rows_in_use(const std::int32_t* row_count, std::int64_t rows) {
@@ -32,6 +34,17 @@ std::int32_t find_row(std::int32_t used, std::uint32_t rank, const Admits& admit
     rank -= count;
   }
   return -1;
+}
+
+/// Draws uniformly among the rows other than `self` that the predicate admits; −1 if there are none. (A predicate that compared
+/// its row with `self` would make the loops twice as slow.)
+template <class Admits>
+std::int32_t draw_row(std::int32_t used, std::int32_t self, std::uint32_t bits, const Admits& admits) {
+  const std::uint32_t own = admits(self) ? 1 : 0, count = count_rows(0, used, admits) - own;
+  if (count == 0) return -1;
+  std::uint32_t rank = uniform_below(bits, count);
+  if (own == 1 && rank >= count_rows(0, self, admits)) ++rank;
+  return find_row(used, rank, admits);
 }
 
 }  // namespace swath::kernels

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/lanes.h"
 #include "kernels/parallel.h"
 #include "kernels/philox.h"
 #include "kernels/row_search.h"
@@ -31,45 +30,48 @@ struct Bounds {
 };
 
 Bounds find_bounds(const Anchor& a) {
-  float far[kLanes], near[kLanes];
-  std::fill_n(far, kLanes, -kInf);
-  std::fill_n(near, kLanes, kInf);
-  const auto visit = [&](std::int32_t j, int lane) {
-    const float d = a.distance[j];
-    const bool same = a.row_class[j] == a.own_class;
-    const float as_positive = same && j != a.index ? d : -kInf;
-    const float as_negative = !same && a.row_class[j] >= 0 ? d : kInf;
-    far[lane] = as_positive > far[lane] ? as_positive : far[lane];
-    near[lane] = as_negative < near[lane] ? as_negative : near[lane];
+  const float* distance = a.distance;
+  const std::int32_t* row_class = a.row_class;
+  const std::int32_t own_class = a.own_class;
+  float far = -kInf, near = kInf;
+  const auto visit = [&](std::int64_t begin, std::int64_t end) {
+#pragma omp simd reduction(max : far) reduction(min : near)
+    for (std::int64_t j = begin; j < end; ++j) {
+      const bool same = row_class[j] == own_class;
+      const float as_positive = same ? distance[j] : -kInf;
+      const float as_negative = !same & (row_class[j] >= 0) ? distance[j] : kInf;
+      far = as_positive > far ? as_positive : far;
+      near = as_negative < near ? as_negative : near;
+    }
   };
-  const std::int32_t whole = a.used / kLanes * kLanes;
-  for (std::int32_t j = 0; j < whole; j += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) visit(j + lane, lane);
-  }
-  for (std::int32_t j = whole; j < a.used; ++j) visit(j, j - whole);
-  return {*std::max_element(far, far + kLanes), *std::min_element(near, near + kLanes)};
+  visit(0, a.index);
+  visit(a.index + 1, a.used);
+  return {far, near};
 }
 
 /// Draws uniformly among the rows that `preferred` admits, else among those that `any` admits; −1 if there are none.
 template <class Preferred, class Any>
-std::int32_t draw_row(std::int32_t used, std::uint32_t bits, const Preferred& preferred, const Any& any) {
-  const auto both = [&](std::int32_t j) { return any(j) & preferred(j); };
-  const std::uint32_t preferred_count = count_rows(0, used, both);
-  if (preferred_count > 0) return find_row(used, uniform_below(bits, preferred_count), both);
-  const std::uint32_t count = count_rows(0, used, any);
-  return count > 0 ? find_row(used, uniform_below(bits, count), any) : -1;
+std::int32_t draw_preferred(const Anchor& a, std::uint32_t bits, const Preferred& preferred, const Any& any) {
+  const std::int32_t row = draw_row(a.used, a.index, bits, preferred);
+  return row >= 0 ? row : draw_row(a.used, a.index, bits, any);
 }
 
 /// The anchor's positive and negative, −1 each when the anchor yields nothing.
-void mine(const Anchor& a, const Philox4& random, std::int32_t* positive, std::int32_t* negative) {
+void mine(const Anchor& a, const Philox4& random, std::int32_t* partners) {
   const Bounds bounds = find_bounds(a);
-  *positive = draw_row(
-      a.used, random.v[0], [&](std::int32_t j) { return a.distance[j] > bounds.nearest_negative; },
-      [&](std::int32_t j) { return (a.row_class[j] == a.own_class) & (j != a.index); });
-  *negative = draw_row(
-      a.used, random.v[1], [&](std::int32_t j) { return a.distance[j] < bounds.farthest_positive; },
-      [&](std::int32_t j) { return (a.row_class[j] != a.own_class) & (a.row_class[j] >= 0); });
-  if (*positive < 0 || *negative < 0) *positive = *negative = -1;
+  const float* distance = a.distance;
+  const std::int32_t* row_class = a.row_class;
+  const std::int32_t own_class = a.own_class;
+  partners[0] = draw_preferred(
+      a, random.v[0], [=](std::int32_t j) { return (row_class[j] == own_class) & (distance[j] > bounds.nearest_negative); },
+      [=](std::int32_t j) { return row_class[j] == own_class; });
+  partners[1] = draw_preferred(
+      a, random.v[1],
+      [=](std::int32_t j) {
+        return (row_class[j] != own_class) & (row_class[j] >= 0) & (distance[j] < bounds.farthest_positive);
+      },
+      [=](std::int32_t j) { return (row_class[j] != own_class) & (row_class[j] >= 0); });
+  if (partners[0] < 0 || partners[1] < 0) partners[0] = partners[1] = -1;
 }
 
 }  // namespace
@@ -88,8 +90,7 @@ void semihard(const SemihardArgs& args, Cpu exec) {
         if (args.row_class[i] < 0) return;
         const Anchor anchor{args.distance + i * args.rows, args.row_class, static_cast<std::int32_t>(used),
                             static_cast<std::int32_t>(i), args.row_class[i]};
-        mine(anchor, philox(args.seed, *args.step, RandomStream::miner, static_cast<std::uint64_t>(i)), partners + 2 * i,
-             partners + 2 * i + 1);
+        mine(anchor, philox(args.seed, *args.step, RandomStream::miner, static_cast<std::uint64_t>(i)), partners + 2 * i);
       },
       serial_below_for(2 * used));
   triplet_list({.partners = partners,

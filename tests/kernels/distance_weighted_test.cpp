@@ -1,6 +1,8 @@
 // Cases of distance_weighted. methods.md §5 "Distance-weighted".
 #include "kernels/distance_weighted.h"
 
+#include <numeric>
+
 #include "tests/kernels/chi_square.h"
 #include "tests/kernels/triplet_case.h"
 #include "tests/reference/distance_weighted.h"
@@ -47,6 +49,8 @@ void expect_reference(const MinedRows& input, const DensityOptions& options, con
                       std::uint64_t step) {
   std::size_t t = 0;
   for (std::int32_t i = 0; i < input.used(); ++i) {
+    const auto used_end = input.row_class.begin() + input.used();
+    if (std::count(input.row_class.begin(), used_end, input.row_class[i]) < 2) continue;  // no positive
     const Candidates c =
         reference::weighted_candidates<double>(input.distance, input.rows(), input.row_class, input.used(), i, options);
     if (c.positives.empty() || c.negatives.empty()) continue;
@@ -171,6 +175,22 @@ TEST_P(DistanceWeightedTest, StreamsDrawIndependently) {
 TEST(DistanceWeightedLarge, ManyRowsMatchReference) {
   const MinedRows input = sphere_rows(1030, 300, 4, 71);
   for (const float upper : {0.0f, 0.7f}) expect_reference(Place::cpu, input, {.width = 4, .upper_cutoff = upper});
+}
+
+TEST(DistanceWeightedLarge, MoreRowsThanTheCpuKeepsWeightsFor) {
+  constexpr std::int32_t kRows = 4500;
+  MinedRows input{std::vector<float>(std::size_t{kRows} * kRows), std::vector<std::int32_t>(kRows), {}};
+  std::iota(input.row_class.begin(), input.row_class.end(), 0);
+  for (const std::int32_t anchor : {0, 3, 4095, 4096, 4499}) {
+    input.row_class[anchor] = 0;
+    const std::vector<float> row = random_floats(kRows, anchor, 0.6f, 1.6f);
+    std::copy(row.begin(), row.end(), input.distance.begin() + std::int64_t{anchor} * kRows);
+  }
+  std::uint64_t step = 0;
+  draw_steps(
+      DistanceWeightedArgs{.distance = input.distance.data(), .width = 3, .seed = 17}, input, 20,
+      [](const DistanceWeightedArgs& a, Cpu exec) { distance_weighted(a, exec); },
+      [&](const Triplets& triplets) { expect_reference(input, {.width = 3}, triplets, 17, step++); });
 }
 
 /// Over 100,000 steps every anchor's pairs of positive and negative occur as often as their probabilities say.
