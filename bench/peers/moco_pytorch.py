@@ -1,7 +1,8 @@
 """Fast MoCo (docs/methods.md 6) in plain PyTorch, loss and gradient, timed.
 
-Prints one JSON object per case: the median and the best milliseconds, and the loss. The counterpart in swath is
-bench/moco_bench.cpp, which makes the same rows.
+Prints one JSON object per size: name, rows, cols, the queue's rows, and milliseconds of a call (median and best). The
+counterpart in swath is `swath bench -b moco_loss`. On a busy machine, --cpu-time with --threads 1 measures what a call costs
+rather than how long it waited.
 """
 
 import argparse
@@ -38,43 +39,35 @@ def unit_rows(rows, width, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, nargs="+", default=[112, 512, 2048])
-    parser.add_argument("--width", type=int, nargs="+", default=[128, 512])
-    parser.add_argument("--seconds", type=float, default=2, help="time to spend on a case, after one call that is not timed")
+    parser.add_argument("--rows", type=int, nargs="+", default=[112, 512, 2048])
+    parser.add_argument("--cols", type=int, nargs="+", default=[128, 512])
+    parser.add_argument("--seconds", type=float, default=2, help="time for one size, after one call that is not timed")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu-time", action="store_true", help="time of the processors instead of the clock on the wall")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    for width in args.width:
-        for batch in args.batch:
-            queries = unit_rows(batch, width, 1).requires_grad_()
-            keys, queue = unit_rows(batch, width, 2), unit_rows(QUEUE_BATCHES * batch, width, 3)
-            times, begun = [], None
-            while begun is None or time.perf_counter() - begun < args.seconds or len(times) < 3:
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    for cols in args.cols:
+        for rows in args.rows:
+            queries = unit_rows(rows, cols, 1).requires_grad_()
+            keys, queue = unit_rows(rows, cols, 2), unit_rows(QUEUE_BATCHES * rows, cols, 3)
+
+            def step():
                 queries.grad = None
-                start = time.perf_counter()
-                loss = moco_loss(queries, keys, queue)
-                loss.backward()
-                if begun is None:
-                    begun = time.perf_counter()
-                else:
-                    times.append(time.perf_counter() - start)
-            print(
-                json.dumps(
-                    {
-                        "program": f"pytorch {torch.__version__}",
-                        "batch": batch,
-                        "width": width,
-                        "queue": QUEUE_BATCHES * batch,
-                        "threads": args.threads,
-                        "calls": len(times),
-                        "milliseconds": 1e3 * statistics.median(times),
-                        "best_milliseconds": 1e3 * min(times),
-                        "loss": loss.item(),
-                        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                    }
-                ),
-                flush=True,
-            )
+                start = clock()
+                moco_loss(queries, keys, queue).backward()
+                return clock() - start
+
+            step()
+            times, end = [], time.perf_counter() + args.seconds
+            while len(times) < 3 or time.perf_counter() < end:
+                times.append(step())
+            row = {"program": f"pytorch {torch.__version__}", "name": "moco", "rows": rows, "cols": cols,
+                   "queue": QUEUE_BATCHES * rows, "threads": args.threads, "clock": "cpu" if args.cpu_time else "wall",
+                   "milliseconds": round(1e3 * statistics.median(times), 4),
+                   "best_milliseconds": round(1e3 * min(times), 4),
+                   "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+            print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
