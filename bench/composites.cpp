@@ -5,6 +5,7 @@
 #include "losses/binomial.h"
 #include "losses/margin.h"
 #include "losses/moco.h"
+#include "losses/nca.h"
 
 namespace swath::bench {
 
@@ -125,6 +126,24 @@ Job moco_job(Arena& arena, const Sizes& sizes) {
   return job_of(call, {4 * width * (3 * n + queue), 4 * n * queue * width, 0});
 }
 
+/// With the step of the bank.
+Job nca_job(Arena& arena, const Sizes& sizes) {
+  constexpr std::int64_t kClasses = 19;
+  const std::int64_t rows = sizes["rows"], cols = sizes["cols"], bank = sizes["bank"];
+  const auto call = std::make_shared<LossCall>(arena.device());
+  const Tensor labels =
+      Tensor::borrow(arena.device(), {bank, kernels::label_words(kClasses)}, DType::u64, arena.label_masks(bank, kClasses));
+  call->loss =
+      std::make_unique<NcaLoss>(arena.device(), NcaOptions{}, labels.to_host<std::uint64_t>().data(), bank, kClasses, cols, 1);
+  call->input.index = vector_tensor(arena, rows, arena.integers(rows, bank));
+  call->finish(rows_tensor(arena, rows, cols, arena.unit_rows(rows, cols)));
+  const double n = static_cast<double>(rows), width = static_cast<double>(cols), all = static_cast<double>(bank);
+  return {{all * (4 * width + 8) + 8 * n * width, 6 * n * all * width, 0}, [call] {
+            call->run();
+            call->loss->after_step();
+          }};
+}
+
 }  // namespace
 
 std::vector<std::int64_t> learner_widths(std::int64_t cols) {
@@ -155,7 +174,12 @@ std::vector<Benchmark> loss_benchmarks() {
   return {loss("loss.margin", "margin loss, forward and backward", margin_job, 1),
           loss("loss.binomial", "boosted binomial deviance, forward and backward", binomial_job, 6),
           loss("loss.adversarial", "three regressors and their decorrelation, forward and backward", adversarial_job, 6),
-          loss("loss.moco", "Fast MoCo with a queue of 30 batches, forward and backward", moco_job, 1)};
+          loss("loss.moco", "Fast MoCo with a queue of 30 batches, forward and backward", moco_job, 1),
+          {"loss.nca",
+           "NCA with a memory bank, forward, backward and the step of the bank",
+           {rows_axis({120}), {.name = "bank", .values = {269'695}, .counted = 500}, cols_axis({512})},
+           nca_job,
+           true}};
 }
 
 }  // namespace swath::bench

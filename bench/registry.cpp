@@ -14,6 +14,8 @@ const std::vector<Benchmark>& benchmarks() {
                              margin_loss_benchmarks,
                              moco_loss_benchmarks,
                              queue_push_benchmarks,
+                             nca_loss_benchmarks,
+                             memory_bank_benchmarks,
                              binomial_loss_benchmarks,
                              bce_loss_benchmarks,
                              weight_norm_loss_benchmarks,
