@@ -39,6 +39,7 @@ class ResumeTest : public testing::TestWithParam<std::string> {
     made.model.embedding = 32;
     made.sampler.classes_per_batch = 4;
     made.sampler.batch_size = 9;
+    made.moco.n_key_batches = 3;
     auto& groups = made.optimizer;
     groups.backbone.lr = groups.head.lr = groups.beta.lr = groups.regressor.lr = 1e-3f;
     made.schedule.milestones = {1, 2};
