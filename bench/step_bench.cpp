@@ -71,8 +71,10 @@ struct Training {
     swath::Tape tape(device, swath::Phase::train);
     const swath::RandomKey key{1, scalars.step_pointer()};
     const swath::Var rows = model.forward(tape, swath::Var(images), key).front();
-    const swath::Triplets triplets = miner->mine({.rows = rows.value(), .row_class = row_class, .row_count = row_count, .random = key});
-    const swath::LossOutput output = loss.forward(tape, {.rows = rows, .row_class = row_class, .row_count = row_count, .triplets = triplets});
+    const swath::Triplets triplets =
+        miner->mine({.rows = rows.value(), .row_class = row_class, .row_count = row_count, .random = key});
+    const swath::LossOutput output =
+        loss.forward(tape, {.rows = rows, .row_class = row_class, .row_count = row_count, .triplets = triplets});
     tape.backward(output.loss);
     block.end_backward();
     optimizer->step(scalars);
