@@ -60,11 +60,11 @@ __global__ void __launch_bounds__(kBlock) adversarial_rows_kernel(AdversarialLos
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp; i < args.rows; i += stride) {
     const float* t = args.target + i * args.target_ld;
     const float* p = args.prediction + i * args.cols;
-    float length = 1.0f, projected = 0.0f, own_factor = 0.0f;
+    float inverse = 1.0f, projected = 0.0f, own_factor = 0.0f;
     if (i < used) {
       const RowSums sums = row_sums<kWidth>(args, t, p);
       const float norm = sqrtf(sums.squares), term = sums.products / fmaxf(sums.squares, kRowNormFloor * kRowNormFloor);
-      length = fmaxf(norm, kRowNormFloor);
+      inverse = 1.0f / fmaxf(norm, kRowNormFloor);
       // Below the floor the norm is a constant, so nothing is projected out.
       projected = norm > kRowNormFloor ? term : 0.0f;
       own_factor = factor;
@@ -76,9 +76,9 @@ __global__ void __launch_bounds__(kBlock) adversarial_rows_kernel(AdversarialLos
         const Floats<kWidth> a = load<kWidth>(t + k), b = load<kWidth>(p + k);
 #pragma unroll
         for (int e = 0; e < kWidth; ++e) {
-          const float r = b.value[e] / length;
+          const float r = b.value[e] * inverse;
           d_t.value[e] = own_factor * a.value[e] * r * r;
-          d_p.value[e] = own_factor / length * (a.value[e] * a.value[e] * r - r * projected);
+          d_p.value[e] = own_factor * inverse * (a.value[e] * a.value[e] * r - r * projected);
         }
       }
       if (args.d_target_mode != GradMode::skip)

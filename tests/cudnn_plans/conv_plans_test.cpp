@@ -76,7 +76,7 @@ void add_network(Geometries& all, const Network& network, const Input& input) {
 }
 
 std::string description(const std::string& device) {
-  const std::filesystem::path file = std::filesystem::path(__FILE__).parent_path() / (device + ".json");
+  const std::filesystem::path file = std::filesystem::path(SWATH_DEVICES_FOLDER) / (device + ".json");
   std::ifstream stream(file);
   std::ostringstream text;
   text << stream.rdbuf();

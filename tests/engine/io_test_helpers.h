@@ -53,7 +53,7 @@ std::string data_error(const F& f) {
 inline int peer(const std::string& script, const std::string& arguments) {
   const char* python = std::getenv("SWATH_PEERS_PYTHON");
   if (!python || !*python) return -1;
-  const auto here = std::filesystem::path(__FILE__).parent_path().parent_path() / "peers" / script;
+  const auto here = std::filesystem::path(SWATH_PEERS_FOLDER) / script;
   return std::system((std::string(python) + " " + here.string() + " " + arguments).c_str());
 }
 
