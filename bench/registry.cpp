@@ -11,6 +11,8 @@ const std::vector<Benchmark>& benchmarks() {
     std::vector<Benchmark> list;
     for (const auto& make : {pairwise_distance_benchmarks,
                              semihard_benchmarks,
+                             label_similarity_benchmarks,
+                             multilabel_semihard_benchmarks,
                              margin_loss_benchmarks,
                              moco_loss_benchmarks,
                              queue_push_benchmarks,

@@ -1,4 +1,5 @@
-// Semihard triplets of multi-hot rows, on the CPU: counted per anchor, then written where they belong. methods.md §5.
+// Semihard triplets of multi-hot rows, on the CPU: spans of anchors write into parts of the output, which are then moved
+// together; where a part was too small, all is written once more at its place. methods.md §5.
 #include "kernels/multilabel_semihard.h"
 
 #include <algorithm>
@@ -15,7 +16,8 @@ namespace swath::kernels {
 namespace {
 
 constexpr std::int64_t kFill = 65536;  // numbers of the unused output that a task fills
-constexpr std::int64_t kTasks = 64;    // spans of anchors, each with scratch memory of its own
+constexpr std::int64_t kTasks = 64;    // at most
+constexpr std::int64_t kAnchors = 16;  // of a task at least
 
 /// What a task works with; room for all rows in each.
 struct Scratch {
@@ -81,8 +83,13 @@ Place farthest_positive(const Rows& rows, Place before) {
 
 Nearer count_nearer(const Rows& rows, Place p) {
   const std::int32_t limit = rows.kind[p.row];
-  return {count_rows(0, rows.count, [=](std::int32_t j) { return rows.is_fine(j, p, limit); }),
-          count_rows(0, rows.count, [=](std::int32_t j) { return rows.is_coarse(j, p); })};
+  Nearer count{0, 0};
+  for (std::int32_t j = 0; j < rows.count; ++j) {
+    const std::uint32_t nearer = rows.nearer(j, p) ? 1 : 0;
+    count.fine += nearer & static_cast<std::uint32_t>((rows.kind[j] > 0) & (rows.kind[j] < limit));
+    count.zero += nearer & static_cast<std::uint32_t>(rows.kind[j] == 0);
+  }
+  return count;
 }
 
 /// The fine negatives of p in ascending order: flagged by vector code, then read eight at a time.
@@ -162,22 +169,26 @@ std::int64_t count_triplets(const MultilabelSemihardArgs& args, const Rows& rows
   return total;
 }
 
-/// Places of the output for one anchor's triplets.
+/// Places of the output for one anchor's triplets. Those behind the end are counted only.
 struct Output {
   std::int32_t* triplets;
   std::int64_t anchor;
   std::int64_t next, end;
 
   void write(std::int32_t positive, std::int32_t negative) {
-    if (next >= end) return;
-    std::int32_t* triplet = triplets + 3 * next++;
-    triplet[0] = static_cast<std::int32_t>(anchor);
-    triplet[1] = positive;
-    triplet[2] = negative;
+    if (next < end) {
+      std::int32_t* triplet = triplets + 3 * next;
+      triplet[0] = static_cast<std::int32_t>(anchor);
+      triplet[1] = positive;
+      triplet[2] = negative;
+    }
+    ++next;
   }
 };
 
-void write_triplets(const MultilabelSemihardArgs& args, const Rows& rows, const Scratch& scratch, Output output) {
+/// Returns how many triplets the anchor yields.
+std::int64_t write_triplets(const MultilabelSemihardArgs& args, const Rows& rows, const Scratch& scratch, Output output) {
+  const std::int64_t begin = output.next;
   std::int64_t drawn = 0;
   walk(
       args, rows,
@@ -192,57 +203,98 @@ void write_triplets(const MultilabelSemihardArgs& args, const Rows& rows, const 
       [&](Place p) {
         const Rows last = last_positives(rows, p, scratch);
         sort_by_place(last, scratch);
-        for (std::int32_t k = last.count - 1; k >= 0 && output.next < output.end; --k) {
+        for (std::int32_t k = last.count - 1; k >= 0; --k) {
           const std::int32_t positive = row_of(scratch.keys[k]);
           const std::int64_t fine = list_fine(last, last.place(positive), scratch.listed);
           for (std::int64_t n = 0; n < fine; ++n) output.write(scratch.last[positive], scratch.last[scratch.listed[n]]);
         }
       });
+  return output.next - begin;
 }
 
-Scratch scratch_of(unsigned char* memory, std::int64_t task, std::int64_t rows) {
-  auto* keys = reinterpret_cast<std::uint64_t*>(memory + task * rows * kScratchBytes);
-  auto* lists = reinterpret_cast<std::int32_t*>(keys + rows);
-  return {keys, lists, lists + rows, lists + 2 * rows, lists + 3 * rows, lists + 4 * rows, lists + 5 * rows};
+/// How the anchors and the output are cut into tasks, each with scratch memory of its own.
+struct Plan {
+  const MultilabelSemihardArgs& args;
+  std::int64_t used, tasks;
+  unsigned char* scratch;
+
+  std::int64_t anchor(std::int64_t task) const { return used * task / tasks; }           // its first
+  std::int64_t output(std::int64_t task) const { return args.capacity * task / tasks; }  // its first place
+
+  Scratch scratch_of(std::int64_t task) const {
+    const std::int64_t rows = args.rows;
+    auto* keys = reinterpret_cast<std::uint64_t*>(scratch + task * rows * kScratchBytes);
+    auto* lists = reinterpret_cast<std::int32_t*>(keys + rows);
+    return {keys, lists, lists + rows, lists + 2 * rows, lists + 3 * rows, lists + 4 * rows, lists + 5 * rows};
+  }
+
+  /// Calls body(task, scratch) for all tasks, in parallel.
+  template <class Body>
+  void run(const Body& body) const {
+    parallel_for(
+        tasks, [&](std::int64_t task) { body(task, scratch_of(task)); }, serial_below_for(used * used / tasks));
+  }
+};
+
+std::int64_t tasks_of(std::int64_t rows) { return std::clamp<std::int64_t>(rows / kAnchors, 1, kTasks); }
+
+/// Counts every anchor's triplets. A task also writes those of its anchors into its part of the output, while there is room.
+void stage(const Plan& plan, std::int64_t* counts) {
+  const MultilabelSemihardArgs& args = plan.args;
+  plan.run([&](std::int64_t task, const Scratch& scratch) {
+    Output output{args.triplets, 0, plan.output(task), plan.output(task + 1)};
+    for (std::int64_t i = plan.anchor(task); i < plan.anchor(task + 1); ++i) {
+      counts[i] = 0;
+      if (args.label_count[i] <= 0) continue;
+      const Rows rows = look_from(args, i, plan.used, scratch);
+      output.anchor = i;
+      counts[i] = output.next < output.end ? write_triplets(args, rows, scratch, output) : count_triplets(args, rows, scratch);
+      output.next += counts[i];
+    }
+  });
 }
 
-/// Calls body(i, scratch) for all rows in use that have a label, in parallel.
-template <class Body>
-void for_anchors(const MultilabelSemihardArgs& args, std::int64_t used, unsigned char* memory, const Body& body) {
-  const std::int64_t tasks = std::min(kTasks, used);
-  parallel_for(
-      tasks,
-      [&](std::int64_t task) {
-        const Scratch scratch = scratch_of(memory, task, args.rows);
-        for (std::int64_t i = used * task / tasks; i < used * (task + 1) / tasks; ++i) {
-          if (args.label_count[i] > 0) body(i, scratch);
-        }
-      },
-      serial_below_for(used * used / std::max<std::int64_t>(1, tasks)));
+/// Moves what all tasks have staged to where it belongs, which is never behind it. False where a task lacked the room.
+bool close_gaps(const Plan& plan, const std::int64_t* first) {
+  const auto count = [&](std::int64_t task) { return first[plan.anchor(task + 1)] - first[plan.anchor(task)]; };
+  for (std::int64_t task = 0; task < plan.tasks; ++task) {
+    if (count(task) > plan.output(task + 1) - plan.output(task)) return false;
+  }
+  for (std::int64_t task = 0; task < plan.tasks; ++task) {
+    const std::int32_t* staged = plan.args.triplets + 3 * plan.output(task);
+    std::copy_n(staged, 3 * count(task), plan.args.triplets + 3 * first[plan.anchor(task)]);
+  }
+  return true;
+}
+
+/// Writes every anchor's triplets where they belong, as far as there is room.
+void write_again(const Plan& plan, const std::int64_t* first) {
+  const MultilabelSemihardArgs& args = plan.args;
+  plan.run([&](std::int64_t task, const Scratch& scratch) {
+    for (std::int64_t i = plan.anchor(task); i < plan.anchor(task + 1); ++i) {
+      const Output output{args.triplets, i, first[i], std::min(first[i + 1], args.capacity)};
+      if (output.next < output.end) write_triplets(args, look_from(args, i, plan.used, scratch), scratch, output);
+    }
+  });
 }
 
 }  // namespace
 
 std::size_t multilabel_semihard_workspace(const MultilabelSemihardArgs& args) {
   return (static_cast<std::size_t>(args.rows) + 1) * sizeof(std::int64_t) +
-         static_cast<std::size_t>(std::min(kTasks, args.rows) * args.rows * kScratchBytes);
+         static_cast<std::size_t>(tasks_of(args.rows) * args.rows * kScratchBytes);
 }
 
 void multilabel_semihard(const MultilabelSemihardArgs& args, Cpu) {
-  const std::int64_t used = rows_in_use(args.row_count, args.rows);
   auto* first = static_cast<std::int64_t*>(args.workspace);  // rows + 1: where an anchor's triplets begin
-  auto* memory = reinterpret_cast<unsigned char*>(first + args.rows + 1);
-  std::fill(first, first + used + 1, 0);
-  for_anchors(args, used, memory, [&](std::int64_t i, const Scratch& scratch) {
-    first[i] = count_triplets(args, look_from(args, i, used, scratch), scratch);
-  });
+  const Plan plan{args, rows_in_use(args.row_count, args.rows), tasks_of(args.rows),
+                  reinterpret_cast<unsigned char*>(first + args.rows + 1)};
+  stage(plan, first);
   std::int64_t total = 0;
-  for (std::int64_t i = 0; i <= used; ++i) total += std::exchange(first[i], total);
+  for (std::int64_t i = 0; i < plan.used; ++i) total += std::exchange(first[i], total);
+  first[plan.used] = total;
+  if (!close_gaps(plan, first)) write_again(plan, first);
   const std::int64_t count = std::min(total, args.capacity);
-  for_anchors(args, used, memory, [&](std::int64_t i, const Scratch& scratch) {
-    const Output output{args.triplets, i, first[i], std::min(first[i + 1], count)};
-    if (output.next < output.end) write_triplets(args, look_from(args, i, used, scratch), scratch, output);
-  });
   parallel_chunks(3 * (args.capacity - count), kFill, [&](std::int64_t begin, std::int64_t end) {
     std::fill(args.triplets + 3 * count + begin, args.triplets + 3 * count + end, -1);
   });

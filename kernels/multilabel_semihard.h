@@ -20,8 +20,9 @@ namespace swath::kernels {
 /// counted in `dropped`; unused places hold −1. An anchor can yield as many as rows² / 2, when no row with s = 0 is nearer than
 /// its positives.
 ///
-/// Cost: reads 6 · rows² bytes once from memory and some 5 times from cache, writes 12 · capacity bytes; 3 launches. An anchor
-/// whose last P positives all have z = 0 takes P · rows comparisons more (on the CPU P² / 2 and a sort). Workspace: 2 KB a row.
+/// Cost: reads 6 · rows² bytes once from memory (on CUDA and, where anchors differ much in what they yield, on the CPU a second
+/// time) and some 5 times from cache, writes 12 · capacity bytes; 3 launches. An anchor whose last P positives all have z = 0
+/// takes P · rows comparisons more (on the CPU P² / 2 and a sort). Workspace: 2 KB a row.
 struct MultilabelSemihardArgs {
   const float* distance = nullptr;            // rows × rows, ≥ 0
   const std::uint16_t* similarity = nullptr;  // rows × rows: s_ij = ⟨y_i, y_j⟩ (label_similarity)

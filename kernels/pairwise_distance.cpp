@@ -203,7 +203,7 @@ void pairwise_distance(const PairwiseDistanceArgs& args, Cpu) {
   // Every group of kSpan rows with every tile of columns that reaches the diagonal or lies above it.
   constexpr std::int64_t kStep = kSpan / kTile;
   const std::int64_t tiles = (args.rows + kTile - 1) / kTile, groups = (tiles + kStep - 1) / kStep;
-  parallel_for(groups * tiles - kStep * (groups * (groups - 1) / 2), [&](std::int64_t task) {
+  parallel_tasks(groups * tiles - kStep * (groups * (groups - 1) / 2), [&](std::int64_t task) {
     std::int64_t group = 0;
     for (; task >= tiles - group * kStep; ++group) task -= tiles - group * kStep;
     distances_of_tile(args, group * kSpan, (group * kStep + task) * kTile);

@@ -18,6 +18,17 @@ void parallel_for(std::int64_t n, const Body& body, std::int64_t serial_below = 
   for (std::int64_t i = 0; i < n; ++i) body(i);
 }
 
+/// The same for long iterations that differ in length, or run on cores that do: an idle thread takes the next one.
+template <class Body>
+void parallel_tasks(std::int64_t n, const Body& body, std::int64_t serial_below = 2) {
+  if (n < serial_below) {
+    for (std::int64_t i = 0; i < n; ++i) body(i);
+    return;
+  }
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t i = 0; i < n; ++i) body(i);
+}
+
 /// The `serial_below` of a loop whose body does about `operations` vectorised operations: waking the team costs as much as
 /// some ten thousand of them.
 constexpr std::int64_t serial_below_for(std::int64_t operations) {

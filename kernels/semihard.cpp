@@ -13,6 +13,7 @@ namespace swath::kernels {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr std::int64_t kAnchors = 16;  // of a task
 
 /// One anchor's row of the distance matrix, with the rows in use.
 struct Anchor {
@@ -83,16 +84,19 @@ std::size_t semihard_workspace(const SemihardArgs& args) {
 void semihard(const SemihardArgs& args, Cpu exec) {
   const std::int64_t used = rows_in_use(args.row_count, args.rows);
   auto* partners = static_cast<std::int32_t*>(args.workspace);
-  parallel_for(
-      used,
-      [&](std::int64_t i) {
-        partners[2 * i] = partners[2 * i + 1] = -1;
-        if (args.row_class[i] < 0) return;
-        const Anchor anchor{args.distance + i * args.rows, args.row_class, static_cast<std::int32_t>(used),
-                            static_cast<std::int32_t>(i), args.row_class[i]};
-        mine(anchor, philox(args.seed, *args.step, RandomStream::miner, static_cast<std::uint64_t>(i)), partners + 2 * i);
-      },
-      serial_below_for(2 * used));
+  const auto mine_anchor = [&](std::int64_t i) {
+    partners[2 * i] = partners[2 * i + 1] = -1;
+    if (args.row_class[i] < 0) return;
+    const Anchor anchor{args.distance + i * args.rows, args.row_class, static_cast<std::int32_t>(used),
+                        static_cast<std::int32_t>(i), args.row_class[i]};
+    const Philox4 random = philox(args.seed, *args.step, RandomStream::miner, static_cast<std::uint64_t>(i));
+    mine(anchor, random, partners + 2 * i);
+  };
+  parallel_tasks((used + kAnchors - 1) / kAnchors,
+                 [&](std::int64_t task) {
+                   for (std::int64_t i = task * kAnchors; i < std::min(used, (task + 1) * kAnchors); ++i) mine_anchor(i);
+                 },
+                 serial_below_for(kAnchors * 2 * used));
   triplet_list({.partners = partners,
                 .row_count = args.row_count,
                 .triplets = args.triplets,

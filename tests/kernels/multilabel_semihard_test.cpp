@@ -93,11 +93,11 @@ Mined run(Place place, const Input& input, std::int64_t capacity, std::uint64_t 
   return mined;
 }
 
-/// All triplets where there is room for them, and the first ones where there is not.
+/// All triplets where there is ample or just enough room for them, and the first ones where there is not.
 void expect_reference(Place place, const Input& input, std::uint64_t step = 5'000'000'007) {
   const Triplets wanted = input.reference(17, step);
   const auto all = static_cast<std::int64_t>(wanted.size());
-  for (const std::int64_t capacity : {all + 5, all / 2}) {
+  for (const std::int64_t capacity : {all + input.rows() * input.rows(), all, all / 2}) {
     const Mined mined = run(place, input, capacity, 17, step);
     const std::int64_t kept = std::min(all, capacity);
     EXPECT_EQ(mined.triplets, Triplets(wanted.begin(), wanted.begin() + kept)) << "capacity " << capacity;

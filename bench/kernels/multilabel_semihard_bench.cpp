@@ -1,0 +1,44 @@
+#include "kernels/multilabel_semihard.h"
+
+#include "bench/kernels/miner_bench.h"
+#include "kernels/label_similarity.h"
+
+namespace swath::bench {
+
+using namespace kernels;
+
+std::vector<Benchmark> multilabel_semihard_benchmarks() {
+  return {{"multilabel_semihard",
+           "fine and coarse triplets of multi-hot rows, from distances and shared labels",
+           {rows_axis(), {.name = "classes", .values = {43}, .counted = 43, .high = 65'535}},
+           [](Arena& arena, const Sizes& sizes) {
+             const std::int64_t rows = sizes["rows"], classes = sizes["classes"];
+             const std::int64_t capacity = rows * std::min<std::int64_t>(rows, 512);
+             const std::uint64_t* labels = arena.label_masks(rows, classes);
+             const LabelSimilarityArgs similarities{.labels = labels,
+                                                    .others = labels,
+                                                    .similarity = arena.output<std::uint16_t>(rows * rows),
+                                                    .label_count = arena.output<std::int32_t>(rows),
+                                                    .rows = rows,
+                                                    .other_rows = rows,
+                                                    .classes = classes};
+             arena.device().run([&](auto exec) { label_similarity(similarities, exec); });
+             MultilabelSemihardArgs args{.distance = random_distances(arena, rows),
+                                         .similarity = similarities.similarity,
+                                         .label_count = similarities.label_count,
+                                         .step = arena.put_one<std::uint64_t>(1),
+                                         .triplets = arena.output<std::int32_t>(3 * capacity),
+                                         .triplet_count = arena.output<std::int32_t>(1),
+                                         .dropped = arena.output<std::int32_t>(1),
+                                         .rows = rows,
+                                         .capacity = capacity,
+                                         .seed = 1};
+             args.workspace = arena.workspace(multilabel_semihard_workspace(args));
+             const double n = static_cast<double>(rows), room = static_cast<double>(capacity);
+             // An anchor's farthest positive and what is nearer, counted; the same, the fine and the coarse rows, written.
+             return arena.job({6 * n * n + 4 * n + 12 * room, 0, 6 * n * n * 10 / 32 + 12 * room / 32},
+                              [args](auto exec) { multilabel_semihard(args, exec); });
+           }}};
+}
+
+}  // namespace swath::bench
