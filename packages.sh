@@ -10,7 +10,7 @@ case "${1:-}" in
   build) ;;
   test)
     wanted="$wanted libgtest-dev python3 python3-dev python3-venv git dpkg-dev make libzstd-dev"  # the last two build the CUDA simulator
-    optional="clang-format-14 ccache"
+    optional="clang-format-14 ccache chromium"
     ;;
   *) echo "usage: packages.sh build|test" >&2; exit 2 ;;
 esac
