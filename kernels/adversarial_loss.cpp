@@ -19,22 +19,22 @@ float row_term(const AdversarialLossArgs& args, std::int64_t row, float factor) 
   const float* p = args.prediction + row * args.cols;
   const float squares = lane_sum(args.cols, [&](std::int64_t k) { return p[k] * p[k]; });
   const float products = lane_sum(args.cols, [&](std::int64_t k) { return t[k] * p[k] * (t[k] * p[k]); });
-  const float norm = std::sqrt(squares), inverse = 1.0f / std::max(norm, kRowNormFloor);
+  const float norm = std::sqrt(squares), length = std::max(norm, kRowNormFloor);
   const float term = products / std::max(squares, kRowNormFloor * kRowNormFloor);
   // Below the floor the norm is a constant, so nothing is projected out.
   const float projected = norm > kRowNormFloor ? term : 0.0f;
   if (args.d_target_mode != GradMode::skip) {
     float* d = args.d_target + row * args.d_target_ld;
     for (std::int64_t k = 0; k < args.cols; ++k) {
-      const float r = p[k] * inverse;
+      const float r = p[k] / length;
       write(args.d_target_mode, d, k, factor * t[k] * r * r);
     }
   }
   if (args.d_prediction_mode != GradMode::skip) {
     float* d = args.d_prediction + row * args.cols;
     for (std::int64_t k = 0; k < args.cols; ++k) {
-      const float r = p[k] * inverse;
-      write(args.d_prediction_mode, d, k, factor * inverse * (t[k] * t[k] * r - r * projected));
+      const float r = p[k] / length;
+      write(args.d_prediction_mode, d, k, factor / length * (t[k] * t[k] * r - r * projected));
     }
   }
   return term;

@@ -33,6 +33,12 @@ __device__ void write(GradMode mode, float* d, Floats<kWidth> value) {
   store(d, value);
 }
 
+/// x / y with a last correction, from inverse = 1 / y: a division in the inner loop is a call, and spills registers.
+__device__ float quotient(float x, float y, float inverse) {
+  const float rough = x * inverse;
+  return fmaf(fmaf(-rough, y, x), inverse, rough);
+}
+
 /// Σ p² and Σ (t p)² of a row.
 struct RowSums {
   float squares = 0.0f, products = 0.0f;
@@ -60,11 +66,12 @@ __global__ void __launch_bounds__(kBlock) adversarial_rows_kernel(AdversarialLos
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp; i < args.rows; i += stride) {
     const float* t = args.target + i * args.target_ld;
     const float* p = args.prediction + i * args.cols;
-    float inverse = 1.0f, projected = 0.0f, own_factor = 0.0f;
+    float length = 1.0f, inverse = 1.0f, projected = 0.0f, own_factor = 0.0f;
     if (i < used) {
       const RowSums sums = row_sums<kWidth>(args, t, p);
       const float norm = sqrtf(sums.squares), term = sums.products / fmaxf(sums.squares, kRowNormFloor * kRowNormFloor);
-      inverse = 1.0f / fmaxf(norm, kRowNormFloor);
+      length = fmaxf(norm, kRowNormFloor);
+      inverse = 1.0f / length;
       // Below the floor the norm is a constant, so nothing is projected out.
       projected = norm > kRowNormFloor ? term : 0.0f;
       own_factor = factor;
@@ -76,7 +83,7 @@ __global__ void __launch_bounds__(kBlock) adversarial_rows_kernel(AdversarialLos
         const Floats<kWidth> a = load<kWidth>(t + k), b = load<kWidth>(p + k);
 #pragma unroll
         for (int e = 0; e < kWidth; ++e) {
-          const float r = b.value[e] * inverse;
+          const float r = quotient(b.value[e], length, inverse);
           d_t.value[e] = own_factor * a.value[e] * r * r;
           d_p.value[e] = own_factor * inverse * (a.value[e] * a.value[e] * r - r * projected);
         }
