@@ -9,6 +9,8 @@ namespace swath {
 
 namespace {
 
+constexpr int kChannels = 3;
+
 /// Output i is the sum of `count[i]` inputs from `first[i]`, weighted by `weights[i * width …]`.
 struct Filter {
   std::int64_t width = 0;
@@ -43,10 +45,22 @@ Filter triangle(std::int64_t from, std::int64_t to) {
 
 std::uint8_t rounded(float v) { return static_cast<std::uint8_t>(std::clamp(v + 0.5f, 0.0f, 255.0f)); }
 
+/// One line of floats, from_width × 3, to one of bytes; the sums stay in registers.
+void resample_line(const Filter& columns, const float* line, std::uint8_t* target) {
+  for (std::size_t x = 0; x < columns.first.size(); ++x) {
+    const float* w = columns.weights.data() + static_cast<std::int64_t>(x) * columns.width;
+    const float* source = line + columns.first[x] * kChannels;
+    float sum[kChannels] = {};
+    for (std::int64_t j = 0; j < columns.count[x]; ++j)
+      for (int c = 0; c < kChannels; ++c) sum[c] += w[j] * source[j * kChannels + c];
+    for (int c = 0; c < kChannels; ++c) *target++ = rounded(sum[c]);
+  }
+}
+
 }  // namespace
 
 void resample_bilinear(const ResampleArgs& a) {
-  const std::int64_t in_row = a.from_width * a.channels, out_row = a.to_width * a.channels;
+  const std::int64_t in_row = a.from_width * kChannels, out_row = a.to_width * kChannels;
   const Filter columns = triangle(a.from_width, a.to_width), rows = triangle(a.from_height, a.to_height);
   // Rows first, into one line of floats at a time, then columns: memory stays at one line.
   std::vector<float> line(static_cast<std::size_t>(in_row));
@@ -57,16 +71,7 @@ void resample_bilinear(const ResampleArgs& a) {
       const std::uint8_t* source = a.from + (rows.first[static_cast<std::size_t>(y)] + j) * in_row;
       for (std::int64_t x = 0; x < in_row; ++x) line[static_cast<std::size_t>(x)] += w * static_cast<float>(source[x]);
     }
-    std::uint8_t* target = a.to + y * out_row;
-    for (std::int64_t x = 0; x < a.to_width; ++x) {
-      const float* w = columns.weights.data() + x * columns.width;
-      const float* source = line.data() + columns.first[static_cast<std::size_t>(x)] * a.channels;
-      for (std::int64_t c = 0; c < a.channels; ++c) {
-        float sum = 0;
-        for (std::int64_t j = 0; j < columns.count[static_cast<std::size_t>(x)]; ++j) sum += w[j] * source[j * a.channels + c];
-        target[x * a.channels + c] = rounded(sum);
-      }
-    }
+    resample_line(columns, line.data(), a.to + y * out_row);
   }
 }
 

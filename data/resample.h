@@ -1,4 +1,4 @@
-// Bilinear resampling of interleaved 8-bit images: a triangle filter, widened by the scale where the image shrinks
+// Bilinear resampling of 8-bit RGB images: a triangle filter, widened by the scale where the image shrinks
 // (as Pillow's BILINEAR), so that shrinking does not alias.
 #pragma once
 #include <cstdint>
@@ -6,11 +6,10 @@
 namespace swath {
 
 struct ResampleArgs {
-  const std::uint8_t* from = nullptr;  // from_height × from_width × channels
+  const std::uint8_t* from = nullptr;  // from_height × from_width × 3
   std::int64_t from_height = 0, from_width = 0;
-  std::uint8_t* to = nullptr;  // to_height × to_width × channels
+  std::uint8_t* to = nullptr;  // to_height × to_width × 3
   std::int64_t to_height = 0, to_width = 0;
-  std::int64_t channels = 3;
 };
 void resample_bilinear(const ResampleArgs& args);
 

@@ -36,13 +36,8 @@ struct Target {
   }
   void finish(std::int64_t h, std::int64_t w) const {
     if (h == height && w == width) return;
-    resample_bilinear({.from = buffer.data(),
-                       .from_height = h,
-                       .from_width = w,
-                       .to = pixels,
-                       .to_height = height,
-                       .to_width = width,
-                       .channels = 3});
+    resample_bilinear(
+        {.from = buffer.data(), .from_height = h, .from_width = w, .to = pixels, .to_height = height, .to_width = width});
   }
 };
 
