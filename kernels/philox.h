@@ -24,6 +24,7 @@ enum class RandomStream : std::uint32_t {
   label_permutation = 11,
   random_distance = 12,
   intra_random = 13,
+  tsne = 14,
 };
 
 struct Philox4 {

@@ -1,0 +1,32 @@
+"""t-SNE maps judged by scikit-learn. Reads the JSON file argv[1] {rows, dim, points, perplexity}; prints for the given points
+("ours") and for scikit-learn's own map of the rows ("sklearn") the trustworthiness over 10 neighbours, and the divergence from
+scikit-learn's affinities summed over all pairs."""
+import json
+import sys
+
+import numpy as np
+from sklearn.manifold import TSNE, trustworthiness
+from sklearn.manifold._t_sne import _joint_probabilities_nn
+from sklearn.neighbors import NearestNeighbors
+
+case = json.load(open(sys.argv[1]))
+rows = np.array(case["rows"], np.float32).reshape(-1, case["dim"])
+perplexity = case["perplexity"]
+count = min(len(rows) - 1, int(3 * perplexity + 1))
+distances = NearestNeighbors(n_neighbors=count).fit(rows).kneighbors_graph(mode="distance")
+distances.data **= 2
+joint = np.asarray(_joint_probabilities_nn(distances, perplexity, 0).todense(), np.float64)
+
+
+def judge(points):
+    points = np.asarray(points, np.float64)
+    q = 1 / (1 + ((points[:, None] - points[None]) ** 2).sum(-1))
+    np.fill_diagonal(q, 0)
+    q /= q.sum()
+    some = joint > 0
+    return {"trustworthiness": trustworthiness(rows, points, n_neighbors=10),
+            "kl": float((joint[some] * np.log(joint[some] / q[some])).sum())}
+
+
+theirs = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(rows)
+print(json.dumps({"ours": judge(np.array(case["points"]).reshape(-1, 2)), "sklearn": judge(theirs)}))
