@@ -205,8 +205,8 @@ TEST(Tsne, EqualRowsAndBadOptions) {
 TEST(Tsne, AsGoodAsSklearns) {
   const char* python = std::getenv("SWATH_PEERS_PYTHON");
   if (!python) GTEST_SKIP() << "SWATH_PEERS_PYTHON is not set";
-  const auto clusters = test::tight_clusters(500, 32, 10, 0.5F, 21);
-  const auto cloud = test::gaussian_rows(300, 16, 22);
+  const auto clusters = test::tight_clusters(400, 32, 10, 0.5F, 21);
+  const auto cloud = test::gaussian_rows(240, 16, 22);
   for (const auto& [rows, perplexity] : {std::pair(&clusters, 40.0), std::pair(&cloud, 20.0)}) {
     const Tsne map = tsne(rows->view(), {.perplexity = perplexity});
     const auto unit = normalised(rows->view());
