@@ -248,7 +248,9 @@ nb::object to_python(const Tensor& tensor) {
   }
   const std::string& name = tensor.device().name();
   const int id = std::stoi(name.substr(name.find(':') + 1));
-  return nb::cast(nb::ndarray<>(data, rank, sizes, owner, nullptr, dlpack_type(tensor.dtype()), nb::device::cuda::value, id));
+  // Without nb::array_api a bare capsule would come out, which is no array and no argument of another function.
+  return nb::cast(
+      nb::ndarray<nb::array_api>(data, rank, sizes, owner, nullptr, dlpack_type(tensor.dtype()), nb::device::cuda::value, id));
 }
 
 double to_number(const Tensor& scalar) { return static_cast<double>(scalar.to_host<float>()[0]); }
