@@ -5,6 +5,8 @@
 
 #include "kernels/distance_weighted.h"
 #include "kernels/pairwise_distance.h"
+#include "tests/kernels/chi_square.h"
+#include "tests/reference/distance_weighted.h"
 #include "tests/reference/intra_random.h"
 #include "tests/reference/multilabel_semihard.h"
 #include "tests/reference/permute_labels.h"
@@ -122,6 +124,54 @@ TEST(RandomDistanceMiner, MinesByDistanceWithPermutedLabels) {
   EXPECT_NE(permuted, rows.row_class);
   EXPECT_EQ(mined, rows.by_distance(permuted, 80, 5, 6, options, kernels::RandomStream::random_distance));
   EXPECT_EQ(mined.size(), 79u);
+}
+
+/// Probability of each pair (positive, negative) of an anchor, the mean over all orders of the labels.
+std::vector<double> random_distance_probabilities(const Rows& rows, std::int64_t anchor,
+                                                  const reference::DensityOptions& options) {
+  std::vector<double> probability(static_cast<std::size_t>(rows.count * rows.count), 0);
+  std::vector<std::int32_t> labels = rows.row_class;
+  std::sort(labels.begin(), labels.end());
+  const std::vector<float> distance = rows.distances();
+  double orders = 0;
+  do {
+    ++orders;
+    const auto c = reference::weighted_candidates<double>(distance, rows.count, labels, rows.count, anchor, options);
+    for (const std::int32_t p : c.positives)
+      for (std::size_t n = 0; n < c.negatives.size(); ++n)
+        probability[static_cast<std::size_t>(p * rows.count + c.negatives[n])] +=
+            c.probability[n] / static_cast<double>(c.positives.size());
+  } while (std::next_permutation(labels.begin(), labels.end()));
+  for (double& p : probability) p /= orders;
+  return probability;
+}
+
+/// Over 100,000 steps every anchor's pairs occur as often as the orders of the labels and the density say.
+TEST(RandomDistanceMiner, DrawsFollowTheDensityOverAllOrdersOfTheLabels) {
+  const Rows rows(7, 3);  // classes of 3, 2 and 2 rows
+  const MinerOptions options{.name = "random_distance", .lower_cutoff = 0.6f};
+  const auto device = Device::open("cpu");
+  const auto miner = make_miner(options);
+  std::uint64_t step = 0;
+  const MineInput input{.rows = Tensor::from_host(*device, {rows.count, rows.cols}, rows.x),
+                        .row_class = Tensor::from_host(*device, {rows.count}, rows.row_class),
+                        .row_count = Tensor::from_host(*device, {1}, std::vector{static_cast<std::int32_t>(rows.count)}),
+                        .random = {17, &step}};
+  const auto n = static_cast<std::size_t>(rows.count);
+  std::vector<std::vector<std::int64_t>> counts(n, std::vector<std::int64_t>(n * n, 0));
+  for (; step < 100'000; ++step) {
+    const Triplets found = miner->mine(input);
+    ASSERT_EQ(found.count.data<std::int32_t>()[0], rows.count);
+    const std::int32_t* triplet = found.indices.data<std::int32_t>();
+    for (std::size_t t = 0; t < n; ++t, triplet += 3)
+      ++counts[static_cast<std::size_t>(triplet[0])][static_cast<std::size_t>(triplet[1] * rows.count + triplet[2])];
+  }
+  for (std::int64_t anchor = 0; anchor < rows.count; ++anchor) {
+    SCOPED_TRACE(anchor);
+    kernels::test::expect_distribution(
+        counts[static_cast<std::size_t>(anchor)],
+        random_distance_probabilities(rows, anchor, {.width = rows.cols, .lower_cutoff = options.lower_cutoff}));
+  }
 }
 
 TEST(IntraRandomMiner, EqualsTheReference) {
