@@ -164,15 +164,13 @@ class ShuffledSampler final : public Sampler {
   ShuffledSampler(const SamplerOptions& options, std::uint64_t seed, std::vector<std::int64_t> pool)
       : seed_(seed), size_(options.batch_size), pool_(std::move(pool)), order_(pool_) {
     const auto n = static_cast<std::int64_t>(pool_.size());
-    batches_ = options.last == "drop" ? n / size_ : (n + size_ - 1) / size_;
-    if (batches_ == 0)
+    if (size_ > n)
       throw UserError(
-          fmt::format("sampler.batch_size {} is larger than the split of {} images, and sampler.last=drop drops it; "
-                      "lower it or set sampler.last=keep",
-                      size_, n));
+          fmt::format("sampler.batch_size {} is larger than the split of {} images; choose at most {}", size_, n, n));
+    batches_ = options.last == "drop" ? n / size_ : (n + size_ - 1) / size_;
   }
   std::int64_t batches_per_epoch() const override { return batches_; }
-  std::int64_t max_rows() const override { return std::min(size_, static_cast<std::int64_t>(pool_.size())); }
+  std::int64_t max_rows() const override { return size_; }
 
  protected:
   /// Fisher–Yates; position j is fixed by (seed, epoch, j).
@@ -222,9 +220,10 @@ std::unique_ptr<Sampler> make_sampler(const SamplerOptions& options, const Label
   }
   if (pool.empty()) throw DataError("the split to sample from is empty");
   for (const std::int64_t row : pool) SWATH_CHECK(row >= 0 && row < labels.rows(), "row {} of {}", row, labels.rows());
-  if (options.kind == "balanced") return std::make_unique<BalancedSampler>(options, labels, seed, std::move(pool));
+  if (options.kind == "balanced" || options.kind == "auto")
+    return std::make_unique<BalancedSampler>(options, labels, seed, std::move(pool));
   if (options.kind == "shuffled") return std::make_unique<ShuffledSampler>(options, seed, std::move(pool));
-  throw UserError(fmt::format("sampler.kind must be balanced or shuffled, not {}", options.kind));
+  throw UserError(fmt::format("sampler.kind must be auto, balanced or shuffled, not {}", options.kind));
 }
 
 std::unique_ptr<Sampler> make_sequential_sampler(std::int64_t rows, std::int64_t batch_size) {

@@ -46,7 +46,7 @@ class Sampler {
 };
 
 struct SamplerOptions {
-  std::string kind = "balanced";
+  std::string kind = "auto";
   std::int64_t images_per_class = 2;
   std::int64_t classes_per_batch = 0;
   std::string rows = "fixed";
@@ -54,7 +54,8 @@ struct SamplerOptions {
   std::string last = "keep";
   template <class V>
   void fields(V& v) {
-    v("kind", kind, "how batches are drawn", OneOf{{"balanced", "shuffled"}});
+    v("kind", kind, "how batches are drawn; auto: shuffled for the recipe sndl, balanced for the others",
+      OneOf{{"auto", "balanced", "shuffled"}});
     v("images_per_class", images_per_class, "k: images drawn for every class of a balanced batch", Range{1, 1024});
     v("classes_per_batch", classes_per_batch, "classes drawn for every balanced batch; 0: all", Range{0, 65536});
     v("rows", rows, "balanced: fixed k × classes rows, topped up from all images, or the distinct images drawn",
@@ -65,8 +66,8 @@ struct SamplerOptions {
 };
 
 /// Draws from the rows of `labels` (all, or the given ones: `pool` lists row numbers, and a class counts only there).
-/// Throws DataError for an empty pool or, balanced, one without any class; UserError when a shuffled batch is larger than
-/// the pool and the last one is dropped, or a balanced batch of fixed rows is larger than the pool.
+/// auto is balanced here. Throws DataError for an empty pool or, balanced, one without any class; UserError when a shuffled
+/// batch, or a balanced one of fixed rows, is larger than the pool.
 std::unique_ptr<Sampler> make_sampler(const SamplerOptions& options, const LabelMasks& labels, std::uint64_t seed,
                                       std::vector<std::int64_t> pool = {});
 

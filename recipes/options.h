@@ -15,9 +15,11 @@
 #include "losses/margin.h"
 #include "losses/miner.h"
 #include "losses/moco.h"
+#include "losses/nca.h"
 #include "models/embedder.h"
 #include "recipes/bier_options.h"
 #include "recipes/diva_options.h"
+#include "recipes/sndl_options.h"
 #include "retrieval/evaluator.h"
 
 namespace swath {
@@ -73,6 +75,8 @@ struct TrainOptions {
   BierOptions bier;
   MocoOptions moco;
   DivaOptions diva;
+  NcaOptions nca;
+  SndlOptions sndl;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   ValidationOptions validation;
@@ -100,6 +104,8 @@ struct TrainOptions {
     v("bier", bier, "the recipe bier");
     v("moco", moco, "Fast MoCo of the recipe diva");
     v("diva", diva, "the recipe diva");
+    v("nca", nca, "NCA with a memory bank of the recipe sndl");
+    v("sndl", sndl, "the recipe sndl");
     v("optimizer", optimizer, "optimiser and learning rates");
     v("schedule", schedule, "learning rates over the epochs");
     v("validation", validation, "evaluation during training");

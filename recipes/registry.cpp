@@ -4,6 +4,7 @@
 #include "recipes/baseline.h"
 #include "recipes/bier.h"
 #include "recipes/diva.h"
+#include "recipes/sndl.h"
 
 namespace swath {
 
@@ -19,6 +20,7 @@ const std::vector<RecipeEntry>& recipes() {
       {"baseline", [](const RecipeContext& context) { return std::make_unique<Baseline>(context); }},
       {"bier", [](const RecipeContext& context) { return std::make_unique<Bier>(context); }},
       {"diva", [](const RecipeContext& context) { return std::make_unique<Diva>(context); }},
+      {"sndl", [](const RecipeContext& context) { return std::make_unique<Sndl>(context); }},
   };
   return entries;
 }

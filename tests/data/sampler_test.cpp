@@ -133,12 +133,13 @@ TEST(ShuffledSampler, VisitsEveryRowOnce) {
   EXPECT_EQ(batch.rows, second[4]);
 }
 
-TEST(ShuffledSampler, DropsTheLastAndRefusesNone) {
+TEST(ShuffledSampler, DropsTheLastAndRefusesMoreThanThereIs) {
   const LabelMasks labels = patterned_labels(10, 5);
   EXPECT_EQ(make_sampler({.kind = "shuffled", .batch_size = 4, .last = "drop"}, labels, 9)->batches_per_epoch(), 2);
-  EXPECT_EQ(make_sampler({.kind = "shuffled", .batch_size = 40}, labels, 9)->batches_per_epoch(), 1);
-  expect_user_error([&] { make_sampler({.kind = "shuffled", .batch_size = 11, .last = "drop"}, labels, 9); },
-                    {"batch_size 11", "larger than the split of 10"});
+  EXPECT_EQ(make_sampler({.kind = "shuffled", .batch_size = 10}, labels, 9)->batches_per_epoch(), 1);
+  for (const char* last : {"keep", "drop"})
+    expect_user_error([&] { make_sampler({.kind = "shuffled", .batch_size = 11, .last = last}, labels, 9); },
+                      {"batch_size 11", "larger than the split of 10", "at most 10"});
   expect_user_error([&] { make_sampler({.kind = "other"}, labels, 9); }, {"sampler.kind"});
 }
 
