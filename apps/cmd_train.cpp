@@ -138,22 +138,34 @@ std::string line_of(const TrainProgress& p) {
 
 std::string line_of(const ValidationReport& v) {
   std::string line = v.epoch == 0 ? fmt::format("untrained, {}:", v.part) : fmt::format("after epoch {}, {}:", v.epoch, v.part);
-  for (const char* metric : {"recall", "map"}) {
-    for (const auto& [name, values] : v.table.rows) {
-      if (name != metric) continue;
-      for (std::size_t i = 0; i < values.size(); ++i) line += fmt::format("  {}@{} {:.4f}", name, v.table.ks[i], values[i]);
-    }
+  const auto headline = [](const auto& row) { return row.first == "recall" || row.first == "map"; };
+  const bool all = std::none_of(v.table.rows.begin(), v.table.rows.end(), headline);
+  for (const auto& row : v.table.rows) {
+    if (!all && !headline(row)) continue;
+    const auto& [name, values] = row;
+    for (std::size_t i = 0; i < values.size(); ++i) line += fmt::format("  {}@{} {:.4f}", name, v.table.ks[i], values[i]);
   }
+  if (v.overlap) line += fmt::format("  overlap {:.4f}", *v.overlap);
   return line + (v.best ? "  (best)" : "");
 }
 
 Json json_of(const std::optional<ValidationReport>& v) {
   if (!v) return nullptr;
-  return {{"epoch", v->epoch}, {"step", v->step}, {"part", v->part}, {"metrics", v->table.to_json()}};
+  Json json{{"epoch", v->epoch}, {"step", v->step}, {"part", v->part}, {"metrics", v->table.to_json()}};
+  if (v->overlap) json["overlap"] = *v->overlap;
+  return json;
 }
 
-void write_result(const TrainResult& result, const RunDir& run, const Device& device, Output& output) {
+std::string parameters_of(const Trainer& trainer) {
+  const std::string trained = fmt::format("{:.2f} M parameters", static_cast<double>(trainer.parameter_count()) / 1e6);
+  const std::int64_t frozen = trainer.frozen_parameter_count();
+  return frozen ? fmt::format("{} and {:.2f} M frozen", trained, static_cast<double>(frozen) / 1e6) : trained;
+}
+
+void write_result(const TrainResult& result, const Trainer& trainer, const RunDir& run, const Device& device, Output& output) {
   output.json() = {{"run", run.path().string()},
+                   {"parameters", trainer.parameter_count()},
+                   {"frozen_parameters", trainer.frozen_parameter_count()},
                    {"steps", result.steps},
                    {"seconds", result.seconds},
                    {"untrained", json_of(result.untrained)},
@@ -180,9 +192,8 @@ void run_train(const TrainArgs& args, Output& output) {
   Progress progress;
   const std::unique_ptr<Trainer> trainer = make_trainer(*device, plan, data, run);
   run.write_config(options);  // of a continued run only now: a refused change leaves it as it was
-  progress.line(fmt::format("{}: {} on {}, {:.1f} M parameters, {} training images, {} classes", run.path().string(),
-                            options.recipe, device->name(), static_cast<double>(trainer->parameter_count()) / 1e6,
-                            data.train.rows(), data.train.class_names().size()));
+  progress.line(fmt::format("{}: {} on {}, {}, {} training images, {} classes", run.path().string(), options.recipe,
+                            device->name(), parameters_of(*trainer), data.train.rows(), data.train.class_names().size()));
   TrainHooks hooks;
   hooks.stop = &stop_requested();
   hooks.progress = [&](const TrainProgress& p) {
@@ -190,7 +201,7 @@ void run_train(const TrainArgs& args, Output& output) {
   };
   hooks.validated = [&](const ValidationReport& v) { progress.line(line_of(v)); };
   const TrainResult result = trainer->run(hooks);
-  write_result(result, run, *device, output);
+  write_result(result, *trainer, run, *device, output);
   if (!args.memory) return;
   progress.line(device->pool()->report());
   output.json()["memory"] = memory_of(*device->pool());

@@ -58,11 +58,7 @@ Json config_of(const ConfigArgs& args) {
   return json;
 }
 
-TrainOptions options_of(const Json& json) {
-  TrainOptions options;
-  config_from_json(options, json);
-  return options;
-}
+TrainOptions options_of(const Json& json) { return resolve_options(json); }
 
 Json load_run_config(const std::string& folder) {
   const std::string file = (std::filesystem::path(folder) / "config.json").string();

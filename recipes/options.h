@@ -44,22 +44,27 @@ struct RunOptions {
 struct ValidationOptions {
   std::int64_t every = 10;
   std::string part = "val";
+  std::vector<std::string> also;
   std::int64_t batch_size = 64;
   bool untrained = true;
+  bool overlap = false;
   EvaluateOptions retrieval;
 
   template <class V>
   void fields(V& v) {
     v("every", every, "epochs between two validations; the last epoch is always validated", Range{1, 1e6});
-    v("part", part, "split that chooses the best checkpoint", OneOf{{"val", "test", "train"}});
+    v("part", part, "split that chooses the best checkpoint, by Recall@1", OneOf{{"val", "test", "train"}});
+    v("also", also, "splits that are scored and logged beside it", OneOf{{"val", "test", "train"}});
     v("batch_size", batch_size, "images embedded at a time", Range{1, 65536});
     v("untrained", untrained, "validate before the first step as well");
+    v("overlap", overlap, "score the distance overlap as well (methods.md §8)");
     v("retrieval", retrieval, "how embeddings are scored");
   }
 };
 
 struct TrainOptions {
   std::string recipe = "baseline";
+  std::string preset = "none";
   std::string device = "cpu";
   std::string precision = "fp32";
   std::uint64_t seed = 0;
@@ -83,10 +88,13 @@ struct TrainOptions {
   RunOptions run;
 
   static std::vector<std::string> recipe_names();
+  static std::vector<std::string> preset_names();
 
   template <class V>
   void fields(V& v) {
     v("recipe", recipe, "training method (methods.md §7)", OneOf{recipe_names()});
+    v("preset", preset, "keys that are set together, below those that a configuration names; small: any recipe on two cores",
+      OneOf{preset_names()});
     v("device", device, "cpu, cuda or cuda:N");
     v("precision", precision, "type of the trunk's activations; parameters, heads and losses are always fp32",
       OneOf{{"fp32", "bf16"}});
@@ -112,6 +120,9 @@ struct TrainOptions {
     v("run", run, "run folder, log and checkpoints");
   }
 };
+
+/// The options of a configuration: the defaults, then its preset, then its own keys. Throws UserError as config_from_json.
+TrainOptions resolve_options(const Json& config);
 
 /// Side of the crop: options.crop, or the default for images of this size. Throws UserError when it exceeds the image.
 std::int64_t crop_side(std::int64_t crop, const ImageSpec& image);

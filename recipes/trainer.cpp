@@ -9,11 +9,13 @@
 #include "engine/optim/schedule.h"
 #include "kernels/nonfinite.h"
 #include "models/pretrained.h"
-#include "recipes/embed.h"
+#include "recipes/validation.h"
 
 namespace swath {
 
 namespace {
+
+constexpr const char* kOverlap = "overlap";
 
 double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -59,31 +61,11 @@ struct Trainer::Impl {
       load_pretrained(block, options.model.pretrained, {.copy_weights = options.model.copy_weights});
     optimizer = std::make_unique<Optimizer>(block, options.optimizer);
     step = std::make_unique<TrainStep>(device, *recipe, block, *optimizer, scalars, options, data.train);
-    check_validation();
+    require_enough_images(options.validation, data);
     if (block.count() == 0)
       throw UserError(
           "nothing is trained: model.frozen, model.penultimate and margin.beta_trainable leave no parameter; change one");
     resume();
-  }
-
-  const PackedSplit& validation_split() const {
-    const std::string& part = options.validation.part;
-    return part == "train" ? data.train : part == "test" ? data.test : data.val;
-  }
-
-  // What would only show in the first validation, epochs later.
-  void check_validation() const {
-    const EvaluateOptions& retrieval = options.validation.retrieval;
-    const std::int64_t rows = validation_split().rows();
-    for (const std::int64_t k : retrieval.ks) {
-      if (k >= rows)
-        throw UserError(fmt::format("validation.retrieval.ks asks for {} neighbours, but {} has {} images; choose at most {}",
-                                    k, options.validation.part, rows, rows - 1));
-    }
-    const auto& names = retrieval.metrics;
-    if (std::find(retrieval.ks.begin(), retrieval.ks.end(), 1) == retrieval.ks.end() ||
-        (!names.empty() && std::find(names.begin(), names.end(), "recall") == names.end()))
-      throw UserError("validation.retrieval needs 1 among ks and recall among metrics: Recall@1 chooses the best checkpoint");
   }
 
   void visit_state(StateVisitor& visitor) {
@@ -139,12 +121,13 @@ struct Trainer::Impl {
     if (epoch < options.epochs) log::info("resuming {} at epoch {}, step {}", run_dir.path().string(), epoch + 1, steps_done);
   }
 
-  // A continued run reports what its earlier part has measured.
+  // A continued run reports what its earlier part has measured on the split that chooses the best.
   void recall_validation(const MetricRecord& record) {
-    if (record.group == "train") return;
-    ValidationReport made{
-        .epoch = record.epoch, .step = record.step, .part = record.group, .table = {}, .best = record.epoch == best_epoch};
+    if (record.group != options.validation.part) return;
+    ValidationReport made{.epoch = record.epoch, .step = record.step, .part = record.group, .table = {}, .overlap = {}};
+    made.best = record.epoch == best_epoch;
     for (const auto& [name, value] : record.values) {
+      if (name == kOverlap) made.overlap = value;
       const std::size_t at = name.find('@');
       if (at == std::string::npos) continue;
       const std::int64_t k = std::stoll(name.substr(at + 1));
@@ -258,44 +241,45 @@ struct Trainer::Impl {
     batch = 0;
   }
 
-  ValidationReport validate() {
-    const double begun = now_seconds();
-    const PackedSplit& split = validation_split();
-    const std::vector<float> embeddings = embed_split(device, *recipe, split,
-                                                      {.batch_size = options.validation.batch_size,
-                                                       .crop = options.crop,
-                                                       .activation = activation_type(options.precision),
-                                                       .progress = [this](std::int64_t, std::int64_t) {
-                                                         if (stop_requested()) save_and_stop();
-                                                       }});
-    const LabelledEmbeddings rows{{embeddings.data(), split.rows(), recipe->embedding_width()},
-                                  {split.labels().data(), split.rows(), split.labels().classes()}};
-    ValidationReport made{.epoch = epoch,
-                          .step = steps_done,
-                          .part = options.validation.part,
-                          .table = evaluate(rows, options.validation.retrieval).table};
-    made.seconds = now_seconds() - begun;
-    return made;
-  }
-
-  void validate_and_log() {
-    ValidationReport made = validate();
+  void log_scores(const ValidationReport& made) {
     MetricRecord record{made.part, made.step, made.epoch, {}};
     for (const auto& [name, values] : made.table.rows)
       for (std::size_t i = 0; i < values.size(); ++i)
         record.values.emplace_back(fmt::format("{}@{}", name, made.table.ks[i]), values[i]);
+    if (made.overlap) record.values.emplace_back(kOverlap, *made.overlap);
     run_dir.log().write(record);
-    const double recall = made.table.at("recall", 1);
+  }
+
+  // Everything is scored before anything is written: a stop in between leaves no half of a validation.
+  void validate_and_log() {
+    std::vector<ValidationReport> reports;
+    bool best = false;
+    double recall = 0;
+    for (const std::string& part : validation_parts(options.validation)) {
+      const double begun = now_seconds();
+      const ValidationScores scores = validate(device, *recipe, options, split_named(data, part), [this] {
+        if (stop_requested()) save_and_stop();
+      });
+      if (reports.empty()) recall = scores.recall_at_1;
+      reports.push_back({.epoch = epoch,
+                         .step = steps_done,
+                         .part = part,
+                         .table = scores.table,
+                         .overlap = scores.overlap,
+                         .seconds = now_seconds() - begun});
+    }
     validated_epoch = epoch;
     if (epoch > 0 && recall > best_recall) {
-      made.best = true;
+      best = reports.front().best = true;
       best_recall = recall;
       best_epoch = epoch;
     }
-    keep(made);
+    for (const ValidationReport& made : reports) log_scores(made);
+    keep(reports.front());
     run_dir.write_curves();
-    if (hooks.validated) hooks.validated(made);
-    if (made.best)
+    for (const ValidationReport& made : reports)
+      if (hooks.validated) hooks.validated(made);
+    if (best)
       result.best_checkpoint = run_dir.checkpoints().save_best(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
   }
 
@@ -335,6 +319,12 @@ Trainer::~Trainer() = default;
 
 TrainResult Trainer::run(const TrainHooks& hooks) { return impl_->run(hooks); }
 std::int64_t Trainer::parameter_count() const { return impl_->block.count(); }
+std::int64_t Trainer::frozen_parameter_count() const {
+  std::int64_t count = 0;
+  for (const Parameter& p : impl_->block.parameters())
+    if (p.trainable == Trainable::no) count += p.shape.numel();
+  return count;
+}
 std::uint64_t Trainer::steps_done() const { return impl_->steps_done; }
 ParameterBlock& Trainer::block() { return impl_->block; }
 Recipe& Trainer::recipe() { return *impl_->recipe; }

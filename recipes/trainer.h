@@ -31,9 +31,10 @@ struct ValidationReport {
   std::int64_t epoch = 0;  // epochs done; 0: untrained
   std::uint64_t step = 0;
   std::string part;
-  MetricTable table;
+  MetricTable table;              // as validation.retrieval asks
+  std::optional<double> overlap;  // of distances
   double seconds = 0;
-  bool best = false;  // the highest Recall@1 so far
+  bool best = false;  // the highest Recall@1 so far of the split that chooses
 };
 
 /// What the caller wants to hear, and how it asks for a stop. All may be empty.
@@ -61,8 +62,9 @@ class Trainer {
   /// is not finite (the last checkpoint stays).
   TrainResult run(const TrainHooks& hooks = {});
 
-  /// Parameters that are trained.
+  /// Parameters that are trained, and those that stay as they are.
   std::int64_t parameter_count() const;
+  std::int64_t frozen_parameter_count() const;
   /// Steps done, those of a continued run included.
   std::uint64_t steps_done() const;
   ParameterBlock& block();

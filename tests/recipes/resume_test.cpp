@@ -44,6 +44,8 @@ class ResumeTest : public testing::TestWithParam<std::string> {
     groups.backbone.lr = groups.head.lr = groups.beta.lr = groups.regressor.lr = 1e-3f;
     made.schedule.milestones = {1, 2};
     made.validation.every = 2;
+    made.validation.also = {"test"};
+    made.validation.overlap = true;
     made.validation.retrieval.ks = {1, 2};
     made.run.directory = (folder_ / "runs").string();
     made.run.name = GetParam() + "-" + name;
@@ -53,7 +55,7 @@ class ResumeTest : public testing::TestWithParam<std::string> {
 
   struct Outcome {
     std::vector<float> values;
-    std::string train, val;
+    std::string train, val, test;
     std::uint64_t steps = 0;
     bool operator==(const Outcome&) const = default;
   };
@@ -81,6 +83,7 @@ class ResumeTest : public testing::TestWithParam<std::string> {
     outcome.values.insert(outcome.values.end(), buffers.begin(), buffers.end());
     outcome.train = text_of(folder / "train.csv");
     outcome.val = text_of(folder / "val.csv");
+    outcome.test = text_of(folder / "test.csv");
     return outcome;
   }
 
@@ -94,6 +97,7 @@ class ResumeTest : public testing::TestWithParam<std::string> {
 
 TEST_P(ResumeTest, TenCutsBitEqual) {
   const Outcome whole = train("whole", 0);
+  ASSERT_NE(whole.test.find("overlap"), std::string::npos);
   ASSERT_GE(whole.steps, 11u) << "too few steps for ten cuts";
   for (const float v : whole.values) ASSERT_TRUE(std::isfinite(v));
   for (std::uint64_t cut = 1; cut <= 10; ++cut) {

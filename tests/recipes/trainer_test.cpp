@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -12,6 +13,7 @@
 
 #include "data/scenes.h"
 #include "recipes/embed.h"
+#include "retrieval/overlap.h"
 
 namespace swath {
 namespace {
@@ -194,16 +196,53 @@ TEST_F(TrainerTest, ValidationThatCannotWorkIsRefusedAtTheStart) {
   TrainOptions wanted = options("too-many");
   wanted.validation.retrieval.ks = {1, 100};
   refused(wanted, "validation.retrieval.ks");
-  wanted = options("no-one");
-  wanted.validation.retrieval.ks = {2};
-  refused(wanted, "1 among ks");
+  wanted = options("too-many-of-another");
+  wanted.validation.part = "train";
+  wanted.validation.also = {"val"};
+  wanted.validation.retrieval.ks = {1, 20};
+  refused(wanted, "val has");
   wanted = options("nothing-trained");
   wanted.model.frozen = wanted.model.penultimate = true;
   wanted.margin.beta_trainable = false;
   refused(wanted, "model.frozen");
-  wanted = options("no-recall");
+}
+
+TEST_F(TrainerTest, AnyMetricsAndTheOverlapOfSeveralSplitsAreLogged) {
+  TrainOptions wanted = options("several");
+  wanted.epochs = 2;
+  wanted.validation.every = 1;
+  wanted.validation.also = {"test", "val", "test"};
+  wanted.validation.overlap = true;
+  wanted.validation.retrieval.ks = {2};
   wanted.validation.retrieval.metrics = {"map"};
-  refused(wanted, "recall");
+  RunDir run = RunDir::create(wanted);
+  const auto device = Device::open("cpu");
+  const PackedSet data = open_or_pack(wanted.data, wanted.pack);
+  Trainer trainer(*device, wanted, data, run);
+  std::vector<std::string> parts;
+  TrainHooks hooks;
+  hooks.validated = [&](const ValidationReport& made) { parts.push_back(made.part); };
+  const TrainResult result = trainer.run(hooks);
+  EXPECT_EQ(parts, (std::vector<std::string>{"val", "test", "val", "test", "val", "test"}));
+  ASSERT_TRUE(result.best && result.last) << "Recall@1 chooses the best though it is not logged";
+  EXPECT_EQ(result.last->part, "val");
+  for (const char* part : {"val", "test"}) {
+    const std::string text = text_of(run.path() / (std::string(part) + ".csv"));
+    EXPECT_EQ(text.substr(0, text.find('\n')), "step,epoch,map@2,overlap") << part;
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4) << part;
+  }
+  for (const PackedSplit* split : {&data.val, &data.test}) {
+    const std::vector<float> rows =
+        embed_split(*device, trainer.recipe(), *split, {.batch_size = 64, .crop = 32, .activation = DType::f32, .progress = {}});
+    const double overlap =
+        distance_overlap({rows.data(), split->rows(), 32}, {split->labels().data(), split->rows(), split->labels().classes()})
+            .overlap;
+    const std::string group = split == &data.val ? "val" : "test";
+    double logged = -1;
+    for (const MetricRecord& record : run.log().read())
+      if (record.group == group) logged = record.values.back().second;
+    EXPECT_NEAR(logged, overlap, 1e-12) << group;
+  }
 }
 
 TEST_F(TrainerTest, WeightsThatAreNotFiniteAreNeverSaved) {
@@ -240,6 +279,7 @@ TEST_F(TrainerTest, FrozenBackboneKeepsItsWeightsWhileItsStatisticsFollowTheData
   EXPECT_NE(value("head.embedding.weight"), head);
   EXPECT_NE(mean(), running);
   EXPECT_EQ(trainer.parameter_count(), 512 * 32 + 32 + 1);
+  EXPECT_EQ(trainer.frozen_parameter_count(), 11176512) << "torchvision's resnet18 without its last layer";
 }
 
 TEST_F(TrainerTest, PenultimateEmbedsWithThePooledFeature) {

@@ -1,0 +1,79 @@
+#include "recipes/validation.h"
+
+#include <algorithm>
+
+#include "recipes/embed.h"
+#include "recipes/step.h"
+#include "retrieval/overlap.h"
+
+namespace swath {
+
+namespace {
+
+template <class T>
+bool contains(const std::vector<T>& values, const T& value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
+/// What is asked for, and Recall@1, which chooses the best checkpoint.
+EvaluateOptions with_recall_at_1(EvaluateOptions options) {
+  if (!contains<std::int64_t>(options.ks, 1)) options.ks.push_back(1);
+  if (!options.metrics.empty() && !contains<std::string>(options.metrics, "recall")) options.metrics.emplace_back("recall");
+  return options;
+}
+
+/// The rows and columns that were asked for.
+MetricTable selected(const MetricTable& table, const EvaluateOptions& asked) {
+  MetricTable result;
+  for (const std::int64_t k : table.ks)
+    if (contains(asked.ks, k)) result.ks.push_back(k);
+  for (const auto& [name, values] : table.rows) {
+    if (!asked.metrics.empty() && !contains(asked.metrics, name)) continue;
+    std::vector<double> kept;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (contains(asked.ks, table.ks[i])) kept.push_back(values[i]);
+    result.rows.emplace_back(name, kept);
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<std::string> validation_parts(const ValidationOptions& options) {
+  std::vector<std::string> parts{options.part};
+  for (const std::string& part : options.also)
+    if (!contains(parts, part)) parts.push_back(part);
+  return parts;
+}
+
+const PackedSplit& split_named(const PackedSet& data, const std::string& part) {
+  return part == "train" ? data.train : part == "test" ? data.test : data.val;
+}
+
+void require_enough_images(const ValidationOptions& options, const PackedSet& data) {
+  for (const std::string& part : validation_parts(options)) {
+    const std::int64_t rows = split_named(data, part).rows();
+    for (const std::int64_t k : with_recall_at_1(options.retrieval).ks)
+      if (k >= rows)
+        throw UserError(fmt::format("validation.retrieval.ks asks for {} neighbours, but {} has {} images; choose at most {}",
+                                    k, part, rows, rows - 1));
+  }
+}
+
+ValidationScores validate(Device& device, Recipe& recipe, const TrainOptions& options, const PackedSplit& split,
+                          const std::function<void()>& progress) {
+  const std::vector<float> embeddings = embed_split(device, recipe, split,
+                                                    {.batch_size = options.validation.batch_size,
+                                                     .crop = options.crop,
+                                                     .activation = activation_type(options.precision),
+                                                     .progress = [&](std::int64_t, std::int64_t) { progress(); }});
+  const LabelledEmbeddings rows{{embeddings.data(), split.rows(), recipe.embedding_width()},
+                                {split.labels().data(), split.rows(), split.labels().classes()}};
+  const MetricTable table = evaluate(rows, with_recall_at_1(options.validation.retrieval)).table;
+  ValidationScores scores{
+      .table = selected(table, options.validation.retrieval), .recall_at_1 = table.at("recall", 1), .overlap = {}};
+  if (options.validation.overlap) scores.overlap = distance_overlap(rows.embeddings, rows.labels).overlap;
+  return scores;
+}
+
+}  // namespace swath

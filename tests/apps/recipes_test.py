@@ -1,0 +1,108 @@
+"""Every recipe by the program: the preset small, what a validation writes, and names and checkpoints that do not fit."""
+import csv
+import json
+import os
+import unittest
+
+from program_test import SMALL, Program
+
+
+class EveryRecipe(Program):
+    def names(self):
+        key = self.json("config", "explain", "recipe")["keys"][0]
+        return key["constraint"].removeprefix("one of ").split(", ")
+
+    def test_the_preset_small_trains_every_recipe(self):
+        self.assertIn("sndl", self.names())
+        for name in self.names():
+            with self.subTest(name):
+                done = self.start("train", "--root", "scenes", "--packed", "packs", "--set", f"recipe={name}", "--set",
+                                  "preset=small", "--set", "epochs=1", "--set", f"run.name={name}", "--set",
+                                  "validation.also=[\"test\"]", "--set", "validation.overlap=true", "--json")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                result = json.loads(done.stdout)
+                self.assertGreater(result["parameters"], 11_000_000)
+                self.assertEqual(result["frozen_parameters"], 0)
+                self.assertIn(f"{result['parameters'] / 1e6:.2f} M parameters", done.stderr.splitlines()[0])
+                self.assertTrue(0 <= result["last"]["overlap"] <= 1)
+                with open(self.path("runs", name, "test.csv")) as file:
+                    rows = list(csv.DictReader(file))
+                self.assertEqual([row["epoch"] for row in rows], ["0", "1"])
+                self.assertTrue(0 < float(rows[1]["recall@1"]) <= 1)
+                with open(self.path("runs", name, "config.json")) as file:
+                    config = json.load(file)
+                self.assertEqual((config["preset"], config["model"]["backbone"], config["epochs"]), ("small", "resnet18", 1))
+                scored = self.json("eval", "--run", f"runs/{name}", "--k", "1")
+                self.assertGreater(scored["metrics"]["recall"]["1"], 0)
+
+    def test_config_print_shows_what_a_preset_sets(self):
+        with open(self.path("c.json"), "w") as file:
+            file.write('{"preset": "small", "model": {"embedding": 256}}')
+        printed = self.json("config", "print", "--config", "c.json", "--set", "epochs=7")
+        self.assertEqual((printed["model"]["embedding"], printed["epochs"], printed["model"]["backbone"]), (256, 7, "resnet18"))
+        plain = self.json("config", "print")
+        self.assertEqual((plain["preset"], plain["epochs"], plain["model"]["backbone"]), ("none", 120, "resnet50"))
+
+    def test_a_run_continues_with_its_preset(self):
+        words = ["train", "--root", "scenes", "--packed", "packs", "--set", "preset=small", "--set", "epochs=1", "--set",
+                 "run.name=continued", "--set", "validation.untrained=false"]
+        self.ok(*words)
+        done = self.ok("train", "--resume", "runs/continued", "--set", "epochs=2")
+        self.assertIn("resuming", done.stderr)
+        self.refused(2, ["preset", "new run"], "train", "--resume", "runs/continued", "--set", "preset=none")
+
+
+class WrongNames(Program):
+    def test_recipes_miners_and_presets_are_listed(self):
+        self.refused(2, ["recipe must be one of baseline", "sndl", "bayer"], "config", "print", "--set", "recipe=bayer")
+        self.refused(2, ["miner.name must be one of semihard", "multilabel_semihard", "hardest"], "config", "print", "--set",
+                     "miner.name=hardest")
+        self.refused(2, ["preset must be one of none, small", "tiny"], "config", "print", "--set", "preset=tiny")
+        self.refused(2, ["validation.also", "val, test, train"], "config", "print", "--set", "validation.also=[\"all\"]")
+
+    def test_settings_that_do_not_fit_leave_no_run(self):
+        words = ["train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "run.name=none"]
+        self.refused(2, ["margin.class_specific", "multilabel_semihard"], *words, "--set", "margin.class_specific=true", "--set",
+                     "miner.name=multilabel_semihard")
+        self.refused(2, ["validation.retrieval.ks", "val has"], *words, "--set", "validation.retrieval.ks=[1,1000]")
+        self.refused(2, ["sampler.batch_size 120", "larger than the split"], *words, "--set", "recipe=sndl")
+        self.refused(2, ["bier.widths", "model.embedding"], *words, "--set", "recipe=bier", "--set", "bier.widths=[4,4]")
+        self.assertFalse(os.path.exists(self.path("runs/none")))
+
+
+class WrongCheckpoints(Program):
+    def classes_of(self, folder):
+        with open(self.path(folder, "train.json")) as file:
+            return json.load(file)["content"]["classes"]
+
+    def test_of_another_recipe_class_list_or_band_list(self):
+        self.assertEqual(self.train("one", "--set", "epochs=1", "--set", "validation.untrained=false").returncode, 0)
+        self.refused(3, ["runs/one/checkpoints/", "of another model", "model.head.learner1.weight", "use the configuration"], "eval", "--run", "runs/one", "--set", "recipe=bier")
+        self.refused(2, ["runs/one", "recipe", "new run"], "train", "--resume", "runs/one", "--set", "recipe=sndl", "--set",
+                     "sampler.batch_size=16")
+
+        # The same images with fewer classes.
+        classes = self.classes_of("packs")[:-2]
+        with open(self.path("manifest.csv"), "w") as out:
+            out.write(",".join(["path", *classes]) + "\n")
+            for name in sorted(os.listdir(self.path("scenes/labels"))):
+                with open(self.path("scenes/labels", name)) as file:
+                    for row in csv.DictReader(file):
+                        hot = [row[c] for c in classes]
+                        if "1" in hot:
+                            out.write(",".join([f"scenes/Images/{name[:-4]}/{row['image']}", *hot]) + "\n")
+        self.ok("pack", "--root", ".", "--packed", "fewer", "--set", "data.format=csv", "--set", "data.image_size=32")
+        self.refused(3, ["classes of the checkpoint"], "eval", "--run", "runs/one", "--packed", "fewer", "--set", "data.root=",
+                     "--set", "data.format=auto")
+
+        geotiff = next(f for f in self.json("doctor")["findings"] if f["name"] == "GeoTIFF")
+        if not geotiff["present"]:
+            self.skipTest("this build has no GDAL")
+        self.ok("scenes", "--out", "sentinel", "--layout", "bigearthnet", "--images", "120", "--seed", "3")
+        self.ok("pack", "--root", "sentinel", "--packed", "bands", "--set", "data.image_size=32")
+        self.refused(3, ["backbone.conv1.weight"], "eval", "--run", "runs/one", "--packed", "bands", "--set", "data.root=",
+                     "--set", "data.format=auto")
+
+
+if __name__ == "__main__":
+    unittest.main()
