@@ -232,8 +232,8 @@ TEST_F(TrainerTest, AnyMetricsAndTheOverlapOfSeveralSplitsAreLogged) {
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 4) << part;
   }
   for (const PackedSplit* split : {&data.val, &data.test}) {
-    const std::vector<float> rows =
-        embed_split(*device, trainer.recipe(), *split, {.batch_size = 64, .crop = 32, .activation = DType::f32, .progress = {}});
+    const std::vector<float> rows = embed_split(*device, trainer.recipe(), *split,
+                                                {.batch_size = 64, .crop = 32, .activation = DType::f32, .progress = {}});
     const double overlap =
         distance_overlap({rows.data(), split->rows(), 32}, {split->labels().data(), split->rows(), split->labels().classes()})
             .overlap;
