@@ -23,7 +23,7 @@ class EveryRecipe(Program):
                 result = json.loads(done.stdout)
                 self.assertGreater(result["parameters"], 11_000_000)
                 self.assertEqual(result["frozen_parameters"], 0)
-                self.assertIn(f"{result['parameters'] / 1e6:.2f} M parameters", done.stderr.splitlines()[0])
+                self.assertIn(f"{result['parameters'] / 1e6:.2f} M parameters", done.stderr)
                 self.assertTrue(0 <= result["last"]["overlap"] <= 1)
                 with open(self.path("runs", name, "test.csv")) as file:
                     rows = list(csv.DictReader(file))
