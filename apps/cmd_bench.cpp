@@ -17,7 +17,7 @@ struct BenchArgs {
   std::string device = "cpu", json_file;
   bench::Limits limits;
   double peak_bandwidth = 0, peak_flops = 0;  // GB/s, GFLOP/s
-  bool list = false, profile = false;
+  bool list = false, profile = false, cpu_time = false;
   const CLI::App* command = nullptr;  // knows the order of --benchmark and --axis
 };
 
@@ -71,6 +71,7 @@ std::vector<bench::Mode> modes_of(const BenchArgs& args, const Device& device) {
 bench::DeviceFacts facts_of(Device& device, const BenchArgs& args) {
   bench::DeviceFacts facts{.name = device.name(), .title = bench::device_title(device)};
   if (!device.is_cuda()) facts.threads = bench::cpu_threads();
+  if (args.cpu_time) facts.title += ", processor time";
   facts.simulated = device.is_cuda() && bench::simulator_present();
   if (args.profile || facts.simulated) return facts;
   if (args.peak_bandwidth == 0 || args.peak_flops == 0) facts.peaks = bench::peaks_of(device);
@@ -102,6 +103,7 @@ void run_bench(const BenchArgs& args, Output& output) {
   refuse_limits(args);
   const std::vector<bench::Plan> plans = bench::plans_of(words_of(args));
   const std::unique_ptr<Device> device = Device::open(args.device);
+  if (args.cpu_time && device->is_cuda()) throw UserError("--cpu-time measures the CPU; leave it out with --device cuda");
   bench::RunSettings settings{.limits = args.limits, .modes = modes_of(args, *device), .skip_times = {}};
   const bench::DeviceFacts facts = facts_of(*device, args);
   if (args.profile) settings.skip_times = "--profile";
@@ -110,7 +112,8 @@ void run_bench(const BenchArgs& args, Output& output) {
   output.json()["devices"] = Json::array({json_of(facts)});
   output.json()["benchmarks"] = Json::array();
   output.text(header_of(facts) + bench::table_head());
-  const std::unique_ptr<bench::Timer> timer = bench::make_timer(*device);
+  const std::unique_ptr<bench::Timer> timer =
+      bench::make_timer(*device, args.cpu_time ? bench::Clock::processor : bench::Clock::wall);
   bool timed_out = false;
   for (const bench::Plan& plan : plans) {
     Json benchmark = json_of(plan, args.limits);
@@ -232,6 +235,9 @@ void add_bench(CLI::App& app, Request& request) {
   command->add_option("--timeout", args->limits.timeout, "Seconds after which a case ends in any case (default: 15)");
   command->add_option("--peak-bandwidth", args->peak_bandwidth, "GB/s instead of the measured or stated peak");
   command->add_option("--peak-flops", args->peak_flops, "GFLOP/s instead of the measured or stated peak");
+  command->add_flag("--cpu-time", args->cpu_time,
+                    "Time of the processors instead of the clock on the wall: what a call costs on a busy machine.\n"
+                    "With several threads it counts their waiting too; set OMP_NUM_THREADS=1");
   command->add_flag("--profile", args->profile, "Run each case once, for a profiler; no times");
   command->add_option("--json", args->json_file, "Print one JSON object instead of text; with FILE: write it there as well")
       ->expected(0, 1)

@@ -1,9 +1,9 @@
 #include "bench/measure.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "kernels/parallel.h"
@@ -12,16 +12,20 @@ namespace swath::bench {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_on(Clock clock) {
+  timespec now{};
+  clock_gettime(clock == Clock::wall ? CLOCK_MONOTONIC : CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
 
 class HostTimer : public Timer {
  public:
+  explicit HostTimer(Clock clock) : clock_(clock) {}
+
   double time(const std::function<void()>& call, std::int64_t calls) override {
-    const auto start = Clock::now();
+    const double start = seconds_on(clock_);
     for (std::int64_t i = 0; i < calls; ++i) call();
-    return seconds_since(start);
+    return seconds_on(clock_) - start;
   }
 
   void flush() override {
@@ -37,6 +41,7 @@ class HostTimer : public Timer {
     const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
     return cache > 0 ? 2 * static_cast<std::size_t>(cache) : std::size_t{64} << 20;
   }
+  Clock clock_;
   std::vector<std::uint64_t> evictor_;
 };
 
@@ -57,12 +62,12 @@ std::int64_t interval_rank(std::int64_t n) {
 
 }  // namespace
 
-std::unique_ptr<Timer> make_timer(Device& device) {
+std::unique_ptr<Timer> make_timer(Device& device, Clock clock) {
 #if SWATH_WITH_CUDA
   if (device.is_cuda()) return make_cuda_timer(device);
 #endif
   SWATH_CHECK(!device.is_cuda());
-  return std::make_unique<HostTimer>();
+  return std::make_unique<HostTimer>(clock);
 }
 
 Times times_of(std::vector<double> seconds) {
@@ -105,7 +110,7 @@ Times measure(Timer& timer, const Job& job, Mode mode, const Limits& limits) {
       seconds = timer.time(job.run, batch);
     }
   }
-  const auto start = Clock::now();
+  const double start = seconds_on(Clock::wall);
   std::vector<double> seconds;
   double total = 0;
   std::size_t looked = 0;
@@ -114,7 +119,7 @@ Times measure(Timer& timer, const Job& job, Mode mode, const Limits& limits) {
     const double sample = timer.time(job.run, batch);
     total += sample;
     seconds.push_back(sample / static_cast<double>(batch));
-    const bool timed_out = seconds_since(start) > limits.timeout;
+    const bool timed_out = seconds_on(Clock::wall) - start > limits.timeout;
     const bool enough = static_cast<std::int64_t>(seconds.size()) >= limits.min_samples && total >= limits.min_time;
     // Sorting after every sample would take longer than the samples.
     if (!timed_out && (!enough || seconds.size() < looked + looked / 8)) continue;

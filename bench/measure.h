@@ -44,8 +44,12 @@ class Timer {
   /// Evicts the caches. The work may still be queued when this returns; the next calls wait for it.
   virtual void flush() = 0;
 };
-/// Wall clock on the CPU, events on CUDA.
-std::unique_ptr<Timer> make_timer(Device& device);
+/// What the CPU's timer reads. processor: the time that all threads of the process spent computing, waiting loops of OpenMP
+/// among it; with one thread it is what a call costs on a busy machine.
+enum class Clock : std::uint8_t { wall, processor };
+
+/// The clock on the CPU, events on CUDA.
+std::unique_ptr<Timer> make_timer(Device& device, Clock clock = Clock::wall);
 #if SWATH_WITH_CUDA
 std::unique_ptr<Timer> make_cuda_timer(Device& device);
 #endif

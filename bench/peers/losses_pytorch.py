@@ -159,6 +159,8 @@ def time_call(call, rows, cols, seconds, clock):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=sorted(CALLS), nargs="+", default=list(CALLS), help="losses to time")
+    parser.add_argument("--rows", type=int, nargs="+", help="instead of the sizes that the loss has")
+    parser.add_argument("--cols", type=int, nargs="+", help="with --rows; of bce the classes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=1.0, help="time for one size")
     parser.add_argument("--cpu-time", action="store_true", help="time of the processors instead of the clock on the wall")
@@ -168,6 +170,8 @@ def main():
     clock = time.process_time if args.cpu_time else time.perf_counter
     for name in args.only:
         call, sizes = CALLS[name]
+        if args.rows and args.cols:
+            sizes = [(rows, cols) for rows in args.rows for cols in args.cols]
         for rows, cols in sizes:
             try:
                 times = time_call(call, rows, cols, args.seconds, clock)

@@ -500,6 +500,12 @@ class Bench(Program):
                                delta=1)
         self.assertIn("share", self.ok("bench", "-b", "ema", "-a", "elements=1000", "--mode", "cold,batched", *self.QUICK).stdout)
 
+    def test_processor_time(self):
+        result = self.json("bench", "-b", "margin_loss", "-a", "rows=64", "-a", "cols=128", "--cpu-time", *self.QUICK)
+        self.assertIn("processor time", result["devices"][0]["name"])
+        values = {s["tag"]: float(s["data"][0]["value"]) for s in result["benchmarks"][0]["states"][0]["summaries"]}
+        self.assertGreater(values["swath/batch/time/median"], 0)
+
     def test_profile_runs_once_without_times(self):
         result = self.json("bench", "-b", "sgd", "-a", "elements=100", "--profile")
         state = result["benchmarks"][0]["states"][0]

@@ -1,9 +1,11 @@
 // What swath bench computes from samples, words and files.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <random>
 #include <set>
+#include <thread>
 
 #include "bench/compare.h"
 #include "bench/measure.h"
@@ -126,6 +128,13 @@ TEST(BenchCompare, ReadsWhatARunWrites) {
   EXPECT_DOUBLE_EQ(results.rows[1].high, state.measurements[1].times.high);
   EXPECT_THROW(results_of(Json::object(), "file"), DataError);
   EXPECT_THROW(results_of(Json{{"devices", 3}}, "file"), DataError);
+}
+
+TEST(BenchTimer, ProcessorTimeLeavesOutSleep) {
+  const auto device = Device::open("cpu");
+  const auto sleep = [] { std::this_thread::sleep_for(std::chrono::milliseconds(20)); };
+  EXPECT_GE(make_timer(*device)->time(sleep, 2), 0.04);
+  EXPECT_LT(make_timer(*device, Clock::processor)->time(sleep, 2), 0.02);
 }
 
 TEST(BenchPlan, AxesBelongToTheBenchmarkBefore) {
