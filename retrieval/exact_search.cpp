@@ -42,8 +42,8 @@ double candidate_rounding(std::int64_t dim, double norms) {
   return (4 * std::sqrt(d) + 16) * kUnit * norms * norms + (d + 16) * FLT_MIN;
 }
 
-ExactSearch::ExactSearch(Retriever& retriever, EmbeddingView queries, EmbeddingView gallery, std::int64_t k, SelfMatch self)
-    : retriever_(retriever), queries_(queries), gallery_(gallery), k_(k), self_(self), groups_(gallery) {
+ExactSearch::ExactSearch(Retriever& retriever, EmbeddingView gallery)
+    : retriever_(retriever), gallery_(gallery), groups_(gallery) {
   fill_index();
 }
 
@@ -79,7 +79,10 @@ void ExactSearch::fill_index() {
   }
 }
 
-Neighbours ExactSearch::run() {
+Neighbours ExactSearch::run(EmbeddingView queries, std::int64_t k, SelfMatch self) {
+  queries_ = queries;
+  k_ = k;
+  self_ = self;
   result_ = {.queries = queries_.rows, .k = k_, .ids = {}, .distances = {}};
   result_.ids.resize(queries_.rows * k_);
   result_.distances.resize(queries_.rows * k_);

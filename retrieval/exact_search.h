@@ -18,13 +18,14 @@ double candidate_rounding(std::int64_t dim, double norms);
 
 class ExactSearch {
  public:
-  /// The views must outlive the search; with SelfMatch::exclude both are the same rows.
-  ExactSearch(Retriever& retriever, EmbeddingView queries, EmbeddingView gallery, std::int64_t k, SelfMatch self);
+  /// Fills the retriever, which it then has to itself. The gallery must outlive the search.
+  ExactSearch(Retriever& retriever, EmbeddingView gallery);
   ~ExactSearch();
   ExactSearch(const ExactSearch&) = delete;
   ExactSearch& operator=(const ExactSearch&) = delete;
 
-  Neighbours run();
+  /// With SelfMatch::exclude the queries are the gallery's rows.
+  Neighbours run(EmbeddingView queries, std::int64_t k, SelfMatch self);
 
  private:
   struct Found {
@@ -41,12 +42,13 @@ class ExactSearch {
   void write(std::int64_t query, const std::vector<Found>& found);
 
   Retriever& retriever_;
-  EmbeddingView queries_, gallery_;
-  std::int64_t k_;
-  SelfMatch self_;
+  EmbeddingView gallery_;
   RowGroups groups_;
   std::vector<float> mean_;  // [dim]
   double largest_norm_ = 0;  // of the centred gallery
+  EmbeddingView queries_;       // of the present run, as are the members below
+  std::int64_t k_ = 0;
+  SelfMatch self_ = SelfMatch::keep;
   Neighbours result_;
   std::vector<float> block_;       // centred queries of a block
   std::vector<double> norms_;      // their norms

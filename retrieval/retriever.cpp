@@ -32,22 +32,39 @@ void check_k(std::int64_t k, std::int64_t available) {
     throw UserError(fmt::format("K = {} neighbours were asked for; choose 1 to {}, the rows to choose from.", k, available));
 }
 
+void check_queries(EmbeddingView queries, EmbeddingView gallery, std::int64_t k) {
+  check_rows(queries, "queries");
+  if (queries.dim != gallery.dim)
+    throw UserError(fmt::format("Queries have dimension {}, the gallery has {}; embed both with the same model.", queries.dim,
+                                gallery.dim));
+  check_k(k, gallery.rows);
+}
+
 }  // namespace
 
 Neighbours Retriever::search_all(EmbeddingView rows, std::int64_t k) {
   check_rows(rows, "embeddings");
   check_k(k, rows.rows - 1);
-  return ExactSearch(*this, rows, rows, k, SelfMatch::exclude).run();
+  return ExactSearch(*this, rows).run(rows, k, SelfMatch::exclude);
 }
 
 Neighbours Retriever::search(EmbeddingView queries, EmbeddingView gallery, std::int64_t k) {
-  check_rows(queries, "queries");
   check_rows(gallery, "gallery embeddings");
-  if (queries.dim != gallery.dim)
-    throw UserError(fmt::format("Queries have dimension {}, the gallery has {}; embed both with the same model.", queries.dim,
-                                gallery.dim));
-  check_k(k, gallery.rows);
-  return ExactSearch(*this, queries, gallery, k, SelfMatch::keep).run();
+  check_queries(queries, gallery, k);
+  return ExactSearch(*this, gallery).run(queries, k, SelfMatch::keep);
+}
+
+GalleryIndex::GalleryIndex(std::unique_ptr<Retriever> retriever, EmbeddingView gallery)
+    : retriever_(std::move(retriever)), gallery_(gallery) {
+  check_rows(gallery, "gallery embeddings");
+  search_ = std::make_unique<ExactSearch>(*retriever_, gallery);
+}
+
+GalleryIndex::~GalleryIndex() = default;
+
+Neighbours GalleryIndex::search(EmbeddingView queries, std::int64_t k) {
+  check_queries(queries, gallery_, k);
+  return search_->run(queries, k, SelfMatch::keep);
 }
 
 std::unique_ptr<Retriever> make_retriever(const RetrieverOptions& options) {

@@ -74,6 +74,28 @@ class Retriever {
   friend class RetrieverIndex;
 };
 
+class ExactSearch;
+
+/// A gallery that is searched many times: FAISS's index is filled once. Answers are those of Retriever::search. One thread at
+/// a time.
+class GalleryIndex {
+ public:
+  /// The gallery must outlive the index. Throws UserError when it is empty or a value is not finite.
+  GalleryIndex(std::unique_ptr<Retriever> retriever, EmbeddingView gallery);
+  ~GalleryIndex();
+  GalleryIndex(const GalleryIndex&) = delete;
+  GalleryIndex& operator=(const GalleryIndex&) = delete;
+
+  /// As Retriever::search.
+  Neighbours search(EmbeddingView queries, std::int64_t k);
+  std::string name() const { return retriever_->name(); }
+
+ private:
+  std::unique_ptr<Retriever> retriever_;
+  EmbeddingView gallery_;
+  std::unique_ptr<ExactSearch> search_;
+};
+
 /// Throws UserError for faiss = gpu when this build has no FAISS for the GPU, DeviceError when no GPU is present.
 std::unique_ptr<Retriever> make_retriever(const RetrieverOptions& options = {});
 

@@ -158,5 +158,28 @@ TEST(Retriever, RefusesBadInput) {
   EXPECT_THROW(retriever->search_all(rows.view(), 1), UserError);
 }
 
+TEST(GalleryIndex, AnswersEverySearchLikeTheReference) {
+  const Rows gallery = test::integer_rows(300, 3, 2, 5);
+  GalleryIndex index(make_cpu_retriever(), gallery.view());
+  for (const auto& [count, k] : std::vector<std::array<int, 2>>{{1, 1}, {40, 9}, {2, 300}, {1, 9}}) {
+    SCOPED_TRACE(testing::Message() << count << " " << k);
+    const Rows queries = test::integer_rows(count, 3, 3, static_cast<unsigned>(count + k));
+    expect_equal(index.search(queries.view(), k), reference::neighbours(queries.matrix(), gallery.matrix(), k, false), queries,
+                 gallery);
+  }
+}
+
+TEST(GalleryIndex, RefusesWhatDoesNotFitAndGoesOn) {
+  const Rows gallery = test::gaussian_rows(20, 4, 1), narrow = test::gaussian_rows(1, 3, 1);
+  Rows broken = test::gaussian_rows(1, 4, 2);
+  broken.data[2] = std::numeric_limits<float>::quiet_NaN();
+  GalleryIndex index(make_cpu_retriever(), gallery.view());
+  EXPECT_THROW(index.search(narrow.view(), 1), UserError);
+  EXPECT_THROW(index.search(broken.view(), 1), UserError);
+  EXPECT_THROW(index.search(gallery.view(), 21), UserError);
+  EXPECT_EQ(index.search(gallery.view(), 1).ids[7], 7);
+  EXPECT_THROW(GalleryIndex(make_cpu_retriever(), EmbeddingView{}), UserError);
+}
+
 }  // namespace
 }  // namespace swath
