@@ -1,5 +1,6 @@
-// Search in a filled index against FAISS's own IndexFlatL2 of the same rows, in one run, in turns: one query at a time, as swath
-// serve asks, and many at once, as swath search does. Reported: milliseconds of each (the fastest of --repeats), and their ratio.
+// Search in a filled index against FAISS's own IndexFlatL2 of the same rows, in one run, in turns: one query at a time, as
+// swath serve asks, and many at once, as swath search does. Reported: milliseconds of each (the fastest of --repeats), and
+// their ratio.
 #include <faiss/IndexFlat.h>
 #include <fmt/format.h>
 

@@ -46,7 +46,7 @@ class ExactSearch {
   RowGroups groups_;
   std::vector<float> mean_;  // [dim]
   double largest_norm_ = 0;  // of the centred gallery
-  EmbeddingView queries_;       // of the present run, as are the members below
+  EmbeddingView queries_;    // of the present run, as are the members below
   std::int64_t k_ = 0;
   SelfMatch self_ = SelfMatch::keep;
   Neighbours result_;
