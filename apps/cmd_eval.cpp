@@ -1,9 +1,17 @@
 // swath eval: retrieval metrics of a trained network on a split, or of embeddings from any program (methods.md §8).
+#include <chrono>
+#include <functional>
 #include <optional>
+#include <sstream>
 
 #include "apps/evaluation_files.h"
+#include "apps/progress.h"
+#include "apps/signals.h"
 #include "apps/trained_model.h"
+#include "data/file.h"
 #include "engine/io/npy.h"
+#include "retrieval/svg.h"
+#include "retrieval/tsne.h"
 
 namespace swath::app {
 
@@ -14,8 +22,10 @@ struct EvalArgs {
   std::string embeddings, labels, gallery_embeddings, gallery_labels;
   std::vector<std::int64_t> ks;
   std::string out;
+  std::string gallery_part, class_names;
   std::int64_t samples = 8;
-  bool memory = false;
+  double perplexity = 40;
+  bool memory = false, tsne = false, png = false;
 };
 
 /// Embeddings and multi-hot labels of one .npy pair.
@@ -67,63 +77,150 @@ void write_evaluation(const Evaluation& evaluation, Output& output) {
                           evaluation.metric_seconds));
 }
 
-void write_files(const std::vector<std::string>& files, Output& output) {
+/// What is scored, wherever it came from.
+struct Scored {
+  LabelledEmbeddings queries;
+  std::optional<LabelledEmbeddings> gallery;  // among the queries without one
+  std::vector<std::string> classes, ids;      // of the queries
+  std::uint64_t seed = 0;
+};
+
+Evaluation score(const Scored& scored, const EvaluateOptions& options) {
+  return scored.gallery ? evaluate(scored.queries, *scored.gallery, options) : evaluate(scored.queries, options);
+}
+
+std::vector<std::string> draw_tsne(const EvalArgs& args, const Scored& scored, const RetrieverOptions& retriever,
+                                   Output& output) {
+  Progress progress;
+  const auto started = std::chrono::steady_clock::now();
+  TsneOptions options{.perplexity = args.perplexity, .seed = scored.seed, .retriever = retriever};
+  options.progress = [&](std::int64_t done, std::int64_t total) {
+    throw_if_stopped("stopped during t-SNE; its files were not written");
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    const double left = seconds * static_cast<double>(total - done) / static_cast<double>(done);
+    progress.update(fmt::format("t-SNE  {}/{}  ETA {}", done, total, duration(left)),
+                    done == total ? Progress::When::always : Progress::When::throttled);
+  };
+  const Tsne map = tsne(scored.queries.embeddings, options);
+  output.json()["tsne"] = {{"kl", map.kl}, {"perplexity", args.perplexity}};
+  output.text(fmt::format("t-SNE: perplexity {:g}, KL divergence {:.4f}\n", args.perplexity, map.kl));
+  return write_tsne({scored.queries, scored.ids, scored.classes, args.perplexity, map.kl, &map.points}, args.out);
+}
+
+/// Metrics as text; with --out the files, of which `samples` draws the picture of retrieved images, where there are images.
+void report(const EvalArgs& args, const Scored& scored, const EvaluateOptions& options,
+            const std::function<std::vector<std::string>(const Evaluation&)>& samples, Output& output) {
+  const Evaluation evaluation = score(scored, options);
+  write_evaluation(evaluation, output);
+  if (args.out.empty()) return;
+  std::vector<std::string> files = write_metrics(evaluation, args.out);
+  const auto add = [&](const std::vector<std::string>& more) { files.insert(files.end(), more.begin(), more.end()); };
+  if (!scored.gallery) add(write_overlap(scored.queries, args.out));
+  add(write_confusion(evaluation, scored.queries.labels, scored.gallery ? scored.gallery->labels : scored.queries.labels,
+                      scored.classes, args.out));
+  add(samples(evaluation));
+  if (args.tsne) add(draw_tsne(args, scored, options.retriever, output));
+  if (args.png) add(write_pngs(files));
   for (const std::string& file : files) {
     output.json()["files"].push_back(file);
     output.text(file + "\n");
   }
 }
 
+std::vector<std::string> numbered(const std::string& what, std::int64_t count) {
+  std::vector<std::string> names;
+  for (std::int64_t i = 0; i < count; ++i) names.push_back(fmt::format("{} {}", what, i));
+  return names;
+}
+
+std::vector<std::string> class_names(const EvalArgs& args, std::int64_t classes) {
+  if (args.class_names.empty()) return numbered("class", classes);
+  constexpr std::size_t kLimit = 1 << 24;
+  std::istringstream text(read_text(args.class_names, kLimit));
+  std::vector<std::string> names;
+  for (std::string line; std::getline(text, line);) names.push_back(line);
+  if (std::ssize(names) != classes)
+    throw DataError(fmt::format("{} holds {} names, one per line, but {} has {} classes", args.class_names, names.size(),
+                                args.labels, classes));
+  return names;
+}
+
 void eval_files(const EvalArgs& args, Output& output) {
   if (args.labels.empty()) throw UserError("--embeddings needs --labels, a .npy of 0 and 1, images x classes, type uint8");
   if (args.gallery_embeddings.empty() != args.gallery_labels.empty())
     throw UserError("--gallery-embeddings and --gallery-labels go together");
-  const EvaluateOptions options = retrieval_options(args, options_of(config_of(args.model.config)));
+  const TrainOptions config = options_of(config_of(args.model.config));
+  const EvaluateOptions options = retrieval_options(args, config);
   const NpyRows rows = read_rows(args.embeddings, args.labels);
   std::optional<NpyRows> gallery;
   if (!args.gallery_embeddings.empty()) gallery = read_rows(args.gallery_embeddings, args.gallery_labels);
-  const Evaluation evaluation = gallery ? evaluate(rows.view(), gallery->view(), options) : evaluate(rows.view(), options);
   output.json()["images"] = rows.rows;
   output.text(fmt::format("{}: {} images, width {}\n", args.embeddings, rows.rows, rows.dim));
-  write_evaluation(evaluation, output);
-  if (args.out.empty()) return;
-  write_files(write_metrics(evaluation, args.out), output);
-  if (!gallery) write_files(write_overlap(rows.view(), args.out), output);
+  Scored scored{rows.view(), {}, class_names(args, rows.labels.classes()), numbered("row", rows.rows), config.seed};
+  if (gallery) scored.gallery = gallery->view();
+  report(
+      args, scored, options, [](const Evaluation&) { return std::vector<std::string>{}; }, output);
 }
 
 void eval_model(const EvalArgs& args, Output& output) {
+  std::optional<Part> other;
+  if (!args.gallery_part.empty()) other = part_named(args.gallery_part, "--gallery-part");
+  if (other && args.gallery_part == args.model.part)
+    throw UserError(fmt::format("--gallery-part {0} is the part of the queries; leave it out to search {0} without each query",
+                                args.gallery_part));
   const std::unique_ptr<TrainedModel> model = open_model(args.model);
   const EvaluateOptions options = retrieval_options(args, model->options);
-  const PackedSplit& split = model->split();
+  const PackedSplit &split = model->split(), &searched = model->data[other.value_or(model->part)];
   const std::vector<float> embeddings = embeddings_of(*model);
-  const LabelledEmbeddings rows{{embeddings.data(), split.rows(), model->recipe->embedding_width()},
-                                {split.labels().data(), split.rows(), split.labels().classes()}};
-  const Evaluation evaluation = evaluate(rows, options);
+  const std::int64_t width = model->recipe->embedding_width();
+  std::vector<float> gallery;
+  Scored scored{{{embeddings.data(), split.rows(), width}, view_of(split.labels())},
+                {},
+                split.class_names(),
+                split.ids(),
+                static_cast<std::uint64_t>(model->options.seed)};
+  if (other) {
+    gallery = embeddings_of(*model, *other);
+    scored.gallery = {{gallery.data(), searched.rows(), width}, view_of(searched.labels())};
+    output.json()["gallery_part"] = args.gallery_part;
+    output.json()["gallery_images"] = searched.rows();
+  }
   output.json()["weights"] = model->weights;
   output.json()["part"] = name_of(model->part);
   output.json()["images"] = split.rows();
-  output.text(fmt::format("{}, {}: {} images\n", model->weights, name_of(model->part), split.rows()));
+  output.text(fmt::format("{}, {}: {} images{}\n", model->weights, name_of(model->part), split.rows(),
+                          other ? fmt::format(", searched in {}: {} images", args.gallery_part, searched.rows()) : ""));
   if (!split.info().note.empty()) output.text(fmt::format("the images are {}\n", split.info().note));
   output.json()["note"] = split.info().note;
-  write_evaluation(evaluation, output);
+  const auto samples = [&](const Evaluation& evaluation) {
+    if (args.samples == 0) return std::vector<std::string>{};
+    return std::vector{write_samples(evaluation, {split, searched}, args.samples, args.out)};
+  };
+  report(args, scored, options, samples, output);
   if (args.memory) {
     output.text(model->device->pool()->report());
     output.json()["memory"] = memory_of(*model->device->pool());
   }
-  if (args.out.empty()) return;
-  write_files(write_metrics(evaluation, args.out), output);
-  write_files(write_overlap(rows, args.out), output);
-  if (args.samples > 0) write_files({write_samples(evaluation, split, args.samples, args.out)}, output);
 }
 
-void run_eval(const EvalArgs& args, Output& output) {
+void check(const EvalArgs& args, bool files) {
   if (args.samples < 0) throw UserError("--samples is a number of queries, 0 for no picture");
-  const bool files = !(args.embeddings + args.labels + args.gallery_embeddings + args.gallery_labels).empty();
   if (files && (!args.model.run.empty() || args.model.checkpoint != "best"))
     throw UserError(
         "--run and --checkpoint score a network, --embeddings, --labels and the --gallery options score files; give one kind");
   if (files && args.embeddings.empty()) throw UserError("--labels and the --gallery options need --embeddings, the queries");
   if (files && args.memory) throw UserError("--memory shows the memory of a network's device; drop it with --embeddings");
+  if (files && !args.gallery_part.empty())
+    throw UserError("--gallery-part is of a network; with --embeddings give --gallery-embeddings and --gallery-labels");
+  if (!files && !args.class_names.empty()) throw UserError("--class-names goes with --embeddings; a network knows its classes");
+  if (args.out.empty() && (args.tsne || args.png))
+    throw UserError(fmt::format("{} needs --out DIR, the folder for the pictures", args.tsne ? "--tsne" : "--png"));
+  if (args.png) require_svg_to_png();
+}
+
+void run_eval(const EvalArgs& args, Output& output) {
+  const bool files = !(args.embeddings + args.labels + args.gallery_embeddings + args.gallery_labels).empty();
+  check(args, files);
   if (!files)
     eval_model(args, output);
   else
@@ -136,6 +233,7 @@ void add_eval(CLI::App& app, Request& request) {
   CLI::App* command = add_command(
       app, request, "eval", "Score retrieval: Recall@K, MAP@K, NDCG@K and twelve more at any K, exact search by FAISS",
       "  swath eval --run runs/demo --part test --out pictures\n"
+      "  swath eval --run runs/demo --part test --gallery-part train --out pictures --tsne --png\n"
       "  swath eval --run runs/demo --checkpoint untrained --k 1,10,100\n"
       "  swath eval --embeddings embeddings.npy --labels labels.npy\n"
       "Memory: 8 bytes per embedding value (the embeddings and FAISS's copy), 12 bytes per query and neighbour.\n");
@@ -147,10 +245,17 @@ void add_eval(CLI::App& app, Request& request) {
   command->add_option("--gallery-embeddings", args->gallery_embeddings, "Search here instead of among the queries")
       ->type_name("FILE");
   command->add_option("--gallery-labels", args->gallery_labels, "Labels of the gallery")->type_name("FILE");
+  command->add_option("--class-names", args->class_names, "Names of the classes for the pictures, one per line")
+      ->type_name("FILE");
+  command->add_option("--gallery-part", args->gallery_part, "Search in this split instead of among the queries")
+      ->type_name("NAME");
   command->add_option("--k", args->ks, "Numbers of neighbours, for example 1,2,4,8")->delimiter(',')->type_name("LIST");
-  command->add_option("--out", args->out, "Folder for metrics.csv, metrics.json, overlap.svg and retrieved.svg")
+  command->add_option("--out", args->out, "Folder for the metrics as CSV and JSON and for the pictures (docs/evaluation.md)")
       ->type_name("DIR");
   command->add_option("--samples", args->samples, "Queries in the picture of retrieved samples (default: 8)");
+  command->add_flag("--tsne", args->tsne, "Also draw the embeddings in a plane: tsne.svg and tsne.csv");
+  command->add_option("--perplexity", args->perplexity, "Perplexity of t-SNE, about how many neighbours count (default: 40)");
+  command->add_flag("--png", args->png, "Also write each picture as .png, by rsvg-convert");
   command->add_flag("--memory", args->memory, "Print the device memory by purpose");
   set_action(command, request, args, run_eval);
 }

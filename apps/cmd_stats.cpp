@@ -1,4 +1,5 @@
 // swath stats: labels of each part of an archive (methods.md §8, label statistics).
+#include "apps/evaluation_files.h"
 #include "apps/packing.h"
 #include "data/file.h"
 #include "engine/io/file.h"
@@ -12,6 +13,7 @@ namespace {
 struct StatsArgs {
   ConfigArgs config;
   std::string out;
+  bool png = false;
 };
 
 struct PartLabels {
@@ -29,52 +31,120 @@ std::vector<PartLabels> labels_by_part(const Prepared& prepared) {
 Json json_of(const LabelStatistics& statistics, const std::vector<std::string>& classes) {
   Json images = Json::object();
   for (std::size_t c = 0; c < classes.size(); ++c) images[classes[c]] = statistics.images[c];
-  return {{"images_per_class", images}, {"label_counts", statistics.label_counts}, {"mean_labels", statistics.mean_labels}};
+  const auto count = static_cast<std::ptrdiff_t>(classes.size());
+  Json together = Json::array();
+  for (auto row = statistics.together.begin(); row != statistics.together.end(); row += count)
+    together.push_back(std::vector<std::int64_t>(row, row + count));
+  return {{"images_per_class", images},
+          {"share_per_class", statistics.share},
+          {"label_counts", statistics.label_counts},
+          {"mean_labels", statistics.mean_labels},
+          {"images_with_both", together}};
+}
+
+/// The text: one line per class and per number of labels, one column per part.
+void print_table(const std::vector<PartLabels>& parts, const std::vector<LabelStatistics>& statistics,
+                 const std::vector<std::string>& classes, Output& output) {
+  for (const PartLabels& part : parts) output.text(fmt::format("{:>10}", part.name));
+  const auto row = [&](const std::string& name, auto value) {
+    output.text(fmt::format("\n{:<40}", name));
+    for (std::size_t p = 0; p < parts.size(); ++p) output.text(fmt::format("{:>10}", value(p)));
+  };
+  const auto share = [](std::int64_t part, std::int64_t all) {
+    return fmt::format("{:.1f} %", all > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(all) : 0);
+  };
+  row("images", [&](std::size_t p) { return std::to_string(parts[p].labels.rows()); });
+  row("labels per image", [&](std::size_t p) { return fmt::format("{:.2f}", statistics[p].mean_labels); });
+  std::size_t counts = 0;
+  for (const LabelStatistics& s : statistics) counts = std::max(counts, s.label_counts.size());
+  for (std::size_t k = 0; k < counts; ++k) {
+    const auto images = [&](std::size_t p) {
+      return k < statistics[p].label_counts.size() ? statistics[p].label_counts[k] : 0;
+    };
+    bool any = false;
+    for (std::size_t p = 0; p < parts.size(); ++p) any = any || images(p) > 0;
+    if (any)
+      row(fmt::format("images with {} label{}", k, k == 1 ? "" : "s"),
+          [&](std::size_t p) { return share(images(p), parts[p].labels.rows()); });
+  }
+  for (std::size_t c = 0; c < classes.size(); ++c)
+    row(classes[c], [&](std::size_t p) { return fmt::format("{:.1f} %", 100 * statistics[p].share[c]); });
+  output.text("\n");
+}
+
+/// Of the images that carry the row's class, the share that carries the column's too.
+std::vector<double> shares_together(const LabelStatistics& statistics) {
+  const std::size_t classes = statistics.images.size();
+  std::vector<double> shares(classes * classes);
+  for (std::size_t a = 0; a < classes; ++a)
+    for (std::size_t b = 0; b < classes && statistics.images[a] > 0; ++b)
+      shares[a * classes + b] =
+          static_cast<double>(statistics.together[a * classes + b]) / static_cast<double>(statistics.images[a]);
+  return shares;
+}
+
+std::vector<std::string> draw(const std::string& part, const LabelStatistics& statistics,
+                              const std::vector<std::string>& classes, const std::string& folder) {
+  std::vector<std::string> numbers;
+  std::vector<double> images;
+  for (std::size_t k = 0; k < statistics.label_counts.size(); ++k) {
+    numbers.push_back(fmt::format("{} label{}", k, k == 1 ? "" : "s"));
+    images.push_back(static_cast<double>(statistics.label_counts[k]));
+  }
+  const std::vector<std::string> files{folder + "/labels-" + part + ".svg", folder + "/label-counts-" + part + ".svg",
+                                       folder + "/cooccurrence-" + part + ".svg"};
+  atomic_write(files[0], bar_chart({"Images per class, " + part, "share of images", classes, statistics.share}));
+  atomic_write(files[1], bar_chart({fmt::format("Labels per image, {}: {:.2f} on average", part, statistics.mean_labels),
+                                    "images", numbers, images}));
+  atomic_write(files[2], heat_map({"Classes that occur together, " + part, "images that carry this class",
+                                   "the share of them that carries this one too", classes, shares_together(statistics)}));
+  return files;
 }
 
 void run_stats(const StatsArgs& args, Output& output) {
+  if (args.out.empty() && args.png) throw UserError("--png needs --out DIR, the folder for the pictures");
+  if (args.png) require_svg_to_png();
   const TrainOptions options = options_of(config_of(args.config));
   const Prepared prepared = prepare_data(options.data);
   const std::vector<std::string>& classes = prepared.filter.kept_names;
   std::vector<LabelStatistics> statistics;
   output.json() = {{"dataset", prepared.dataset->name()}, {"dropped_classes", prepared.filter.dropped_names}};
   const std::vector<PartLabels> parts = labels_by_part(prepared);
-  output.text(fmt::format("{:<40}", prepared.dataset->name()));
   for (const PartLabels& part : parts) {
     statistics.push_back(label_statistics(part.labels));
     Json json = json_of(statistics.back(), classes);
     json["images"] = part.labels.rows();
     output.json()["parts"][part.name] = json;
-    output.text(fmt::format("{:>10}", part.name));
   }
-  const auto row = [&](const std::string& name, auto value) {
-    output.text(fmt::format("\n{:<40}", name));
-    for (std::size_t p = 0; p < parts.size(); ++p) output.text(fmt::format("{:>10}", value(p)));
-  };
-  row("images", [&](std::size_t p) { return std::to_string(parts[p].labels.rows()); });
-  row("labels per image", [&](std::size_t p) { return fmt::format("{:.2f}", statistics[p].mean_labels); });
-  for (std::size_t c = 0; c < classes.size(); ++c)
-    row(classes[c], [&](std::size_t p) { return fmt::format("{:.1f} %", 100 * statistics[p].share[c]); });
-  output.text("\n");
+  output.json()["classes"] = classes;
+  output.text(fmt::format("{:<40}", prepared.dataset->name()));
+  print_table(parts, statistics, classes, output);
   output.json()["skipped"] = skips_of(prepared.dataset->report());
   if (args.out.empty()) return;
   make_folder(args.out);
   for (std::size_t p = 0; p < parts.size(); ++p) {
-    const std::string file = args.out + "/labels-" + parts[p].name + ".svg";
-    atomic_write(file, bar_chart({"Images per class, " + parts[p].name, "share of images", classes, statistics[p].share}));
-    output.text(file + "\n");
+    std::vector<std::string> files = draw(parts[p].name, statistics[p], classes, args.out);
+    if (args.png)
+      for (const std::string& png : write_pngs(files)) files.push_back(png);
+    for (const std::string& file : files) {
+      output.json()["files"].push_back(file);
+      output.text(file + "\n");
+    }
   }
 }
 
 }  // namespace
 
 void add_stats(CLI::App& app, Request& request) {
-  CLI::App* command = add_command(app, request, "stats", "Show how often each class occurs in train, val and test",
-                                  "  swath stats --root MLRSNet\n"
-                                  "  swath stats --config configs/demo.json --out pictures\n");
+  CLI::App* command =
+      add_command(app, request, "stats", "Show how often classes occur, alone and together, in train, val and test",
+                  "  swath stats --root MLRSNet\n"
+                  "  swath stats --config configs/demo.json --out pictures\n");
   auto args = std::make_shared<StatsArgs>();
   add_config_args(command, args->config, Shorthands::root);
-  command->add_option("--out", args->out, "Folder for a bar chart per part")->type_name("DIR");
+  command->add_option("--out", args->out, "Folder for three pictures per part: classes, numbers of labels, co-occurrence")
+      ->type_name("DIR");
+  command->add_flag("--png", args->png, "Also write each picture as .png, by rsvg-convert");
   set_action(command, request, args, run_stats);
 }
 

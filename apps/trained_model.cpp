@@ -75,12 +75,6 @@ void load_weights(TrainedModel& model, const ModelArgs& args) {
   }
 }
 
-Part part_named(const std::string& name) {
-  for (const Part part : kParts)
-    if (name == name_of(part)) return part;
-  throw UserError(fmt::format("--part is train, val or test, not {}", name));
-}
-
 /// A pack that is there needs no archive.
 PackedSet open_existing_or_pack(TrainOptions options) {
   if (fs::is_regular_file(fs::path(options.data.packed) / "test.json")) options.data.root.clear();
@@ -88,6 +82,12 @@ PackedSet open_existing_or_pack(TrainOptions options) {
 }
 
 }  // namespace
+
+Part part_named(const std::string& name, const std::string& option) {
+  for (const Part part : kParts)
+    if (name == name_of(part)) return part;
+  throw UserError(fmt::format("{} is train, val or test, not {}", option, name));
+}
 
 void add_model_args(CLI::App* command, ModelArgs& args) {
   command->add_option("--run", args.run, "Folder of a training run")->type_name("DIR");
@@ -111,14 +111,14 @@ std::unique_ptr<TrainedModel> open_model(const ModelArgs& args) {
   return model;
 }
 
-std::vector<float> embeddings_of(TrainedModel& model) {
+std::vector<float> embeddings_of(TrainedModel& model, Part part) {
   Progress progress;
   Pace pace;
   const auto show = [&](std::int64_t done, std::int64_t total) {
     throw_if_stopped("stopped while embedding; nothing was written");
-    progress.update(fmt::format("embed {}  {}/{}  {}", name_of(model.part), done, total, pace.text(done, total)));
+    progress.update(fmt::format("embed {}  {}/{}  {}", name_of(part), done, total, pace.text(done, total)));
   };
-  return embed_split(*model.device, *model.recipe, model.split(),
+  return embed_split(*model.device, *model.recipe, model.data[part],
                      {.batch_size = model.options.validation.batch_size,
                       .crop = model.options.crop,
                       .activation = activation_type(model.options.precision),

@@ -35,7 +35,11 @@ struct TrainedModel {
 /// Opens data and device, builds the network and loads the checkpoint: best (else the newest), last, untrained, or a file.
 /// A corrupt checkpoint is passed over with a warning where there is another. Throws UserError, DataError, DeviceError.
 std::unique_ptr<TrainedModel> open_model(const ModelArgs& args);
-/// rows × embedding_width() floats of the chosen part, with progress on stderr.
-std::vector<float> embeddings_of(TrainedModel& model);
+/// rows × embedding_width() floats of a part, with progress on stderr.
+std::vector<float> embeddings_of(TrainedModel& model, Part part);
+/// The same of the chosen part.
+inline std::vector<float> embeddings_of(TrainedModel& model) { return embeddings_of(model, model.part); }
+/// Throws UserError that names the option for a name that is no part.
+Part part_named(const std::string& name, const std::string& option = "--part");
 
 }  // namespace swath::app

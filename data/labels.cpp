@@ -51,6 +51,16 @@ LabelStatistics label_statistics(const LabelMasks& labels) {
     ++s.label_counts[static_cast<std::size_t>(k)];
     s.mean_labels += static_cast<double>(k) / n;
   }
+  const std::int64_t classes = labels.classes();
+  s.together.resize(static_cast<std::size_t>(classes * classes));
+  std::vector<std::int64_t> present;
+  for (std::int64_t i = 0; i < labels.rows(); ++i) {
+    present.clear();
+    for (std::int64_t c = 0; c < classes; ++c)
+      if (labels.has(i, c)) present.push_back(c);
+    for (const std::int64_t a : present)
+      for (const std::int64_t b : present) ++s.together[static_cast<std::size_t>(a * classes + b)];
+  }
   return s;
 }
 

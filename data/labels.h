@@ -39,6 +39,7 @@ struct LabelStatistics {
   std::vector<double> share;               // per class, of all images
   std::vector<std::int64_t> label_counts;  // label_counts[k]: images with k labels
   double mean_labels = 0;                  // per image
+  std::vector<std::int64_t> together;      // [classes][classes], images that carry both; the diagonal is `images`
 };
 LabelStatistics label_statistics(const LabelMasks& labels);
 

@@ -69,6 +69,38 @@ std::string number(double value) {
   return text == "-0" ? "0" : text;
 }
 
+/// Outline of a marker about the origin, for a radius of 1: a closed path of x, y pairs.
+std::vector<std::pair<double, double>> marker_outline(int shape) {
+  constexpr double kArm = 1.05, kThin = 0.35;
+  const std::vector<std::pair<double, double>> plus = {{-kThin, -kArm}, {kThin, -kArm}, {kThin, -kThin}, {kArm, -kThin},
+                                                       {kArm, kThin},   {kThin, kThin}, {kThin, kArm},   {-kThin, kArm},
+                                                       {-kThin, kThin}, {-kArm, kThin}, {-kArm, -kThin}, {-kThin, -kThin}};
+  switch (shape) {
+    case 1:
+      return {{-0.9, -0.9}, {0.9, -0.9}, {0.9, 0.9}, {-0.9, 0.9}};
+    case 2:
+      return {{0, -1.2}, {1.15, 0.85}, {-1.15, 0.85}};
+    case 3:
+      return {{0, -1.3}, {1.3, 0}, {0, 1.3}, {-1.3, 0}};
+    case 4:
+      return {{0, 1.2}, {1.15, -0.85}, {-1.15, -0.85}};
+    case 5:
+      return plus;
+    case 6: {
+      std::vector<std::pair<double, double>> turned;
+      for (const auto& [x, y] : plus) turned.emplace_back((x - y) * 0.75, (x + y) * 0.75);
+      return turned;
+    }
+    default:
+      return {{-1.2, -0.5}, {1.2, -0.5}, {1.2, 0.5}, {-1.2, 0.5}};
+  }
+}
+
+/// The end of an element: with a title that viewers show under the pointer, or empty.
+std::string end_of(std::string_view element, std::string_view hover) {
+  return hover.empty() ? "/>\n" : fmt::format("><title>{}</title></{}>\n", svg_escape(hover), element);
+}
+
 std::string point_list(const std::vector<std::pair<double, double>>& points) {
   std::string text;
   for (const auto& [x, y] : points) text += fmt::format("{}{},{}", text.empty() ? "" : " ", number(x), number(y));
@@ -128,6 +160,26 @@ void Svg::rect(double x, double y, double width, double height, std::string_view
 void Svg::circle(double x, double y, double radius, std::string_view css_class) {
   body_ += fmt::format("<circle class=\"{}\" cx=\"{}\" cy=\"{}\" r=\"{}\"/>\n", svg_escape(css_class), number(x), number(y),
                        number(radius));
+}
+
+void Svg::marker(double x, double y, double radius, int shape, std::string_view css_class, std::string_view hover) {
+  if (shape == 0) {
+    body_ += fmt::format("<circle class=\"{}\" cx=\"{}\" cy=\"{}\" r=\"{}\"", svg_escape(css_class), number(x), number(y),
+                         number(radius));
+    body_ += end_of("circle", hover);
+    return;
+  }
+  std::vector<std::pair<double, double>> points = marker_outline(shape);
+  for (auto& [px, py] : points) px = x + radius * px, py = y + radius * py;
+  body_ += fmt::format("<polygon class=\"{}\" points=\"{}\"", svg_escape(css_class), point_list(points));
+  body_ += end_of("polygon", hover);
+}
+
+void Svg::cell(double x, double y, double width, double height, std::string_view css_class, double opacity,
+               std::string_view hover) {
+  body_ += fmt::format("<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill-opacity=\"{}\"",
+                       svg_escape(css_class), number(x), number(y), number(width), number(height), number(opacity));
+  body_ += end_of("rect", hover);
 }
 
 void Svg::text(double x, double y, std::string_view text, const TextStyle& style) {

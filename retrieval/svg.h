@@ -24,12 +24,18 @@ struct TextStyle {
 
 class Svg {
  public:
+  static constexpr int kMarkers = 8;
   Svg(double width, double height, std::string_view title);
   void line(double x1, double y1, double x2, double y2, std::string_view css_class);
   void polyline(const std::vector<std::pair<double, double>>& points, std::string_view css_class);
   void polygon(const std::vector<std::pair<double, double>>& points, std::string_view css_class);
   void rect(double x, double y, double width, double height, std::string_view css_class);
   void circle(double x, double y, double radius, std::string_view css_class);
+  /// One of kMarkers shapes, about as large as a circle of the radius; `hover` is shown by viewers under the pointer.
+  void marker(double x, double y, double radius, int shape, std::string_view css_class, std::string_view hover = {});
+  /// A rectangle whose fill shows as much as `opacity` in [0, 1] says.
+  void cell(double x, double y, double width, double height, std::string_view css_class, double opacity,
+            std::string_view hover = {});
   void text(double x, double y, std::string_view text, const TextStyle& style = {});
   /// `png` is a whole PNG file; it is embedded as a data URI.
   void image(double x, double y, double width, double height, const std::vector<std::uint8_t>& png);
@@ -40,6 +46,8 @@ class Svg {
   std::string title_, body_;
 };
 
+/// Throws UserError when rsvg-convert cannot be started.
+void require_svg_to_png();
 /// Converts an SVG file with rsvg-convert (librsvg2-bin). Throws UserError when the program is missing, DataError when
 /// it fails. No shell is involved.
 void svg_to_png(const std::string& svg_file, const std::string& png_file);

@@ -48,6 +48,11 @@ struct FreeSpng {
 
 }  // namespace
 
+void require_svg_to_png() {
+  if (run_program("rsvg-convert", {"--version"}) != 0)
+    throw UserError("PNG pictures need rsvg-convert, which cannot be started; install librsvg2-bin or keep the SVG.");
+}
+
 void svg_to_png(const std::string& svg_file, const std::string& png_file) {
   const int status = run_program("rsvg-convert", {"--format=png", "--output=" + png_file, "--", svg_file});
   if (status == 127)

@@ -233,4 +233,30 @@ TEST(Labels, SelectAndStatistics) {
   EXPECT_DOUBLE_EQ(s.share[129], 1.0 / 3);
 }
 
+TEST(Labels, StatisticsAgainstLoops) {
+  LabelMasks labels(200, 70);
+  for (int i = 0; i < 200; ++i)
+    for (int c = 0; c < 70; ++c)
+      if ((i * 7 + c * 13 + i * c) % 9 == 0) labels.set(i, c);
+  const auto s = label_statistics(labels);
+  double sum = 0;
+  std::vector<std::int64_t> counts(71);
+  for (int i = 0; i < 200; ++i) {
+    int k = 0;
+    for (int c = 0; c < 70; ++c) k += labels.has(i, c);
+    sum += k;
+    ++counts[k];
+  }
+  EXPECT_NEAR(s.mean_labels, sum / 200, 1e-12);
+  for (std::size_t k = 0; k < counts.size(); ++k) EXPECT_EQ(k < s.label_counts.size() ? s.label_counts[k] : 0, counts[k]) << k;
+  for (int a = 0; a < 70; ++a) {
+    for (int b = 0; b < 70; ++b) {
+      std::int64_t both = 0;
+      for (int i = 0; i < 200; ++i) both += labels.has(i, a) && labels.has(i, b);
+      EXPECT_EQ(s.together[a * 70 + b], both) << a << ", " << b;
+      EXPECT_TRUE(a != b || s.images[a] == both) << a;
+    }
+  }
+}
+
 }  // namespace swath::test

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-SMALLER = [("--images 2400 --size 64", "--images 120 --size 32")]
+SMALLER = [("--images 2400 --size 64", "--images 120 --size 32"), ("--tsne", "--tsne --perplexity 5")]
 SMALL_TRAINING = ["--set", "epochs=1", "--set", "data.image_size=32", "--set", "model.embedding=16",
                   "--set", "sampler.classes_per_batch=4"]
 

@@ -115,6 +115,63 @@ TEST_F(Pictures, DensityPlot) {
   expect_well_formed("density_empty", density_plot({}));
 }
 
+std::vector<std::string> long_names(int count) {
+  std::vector<std::string> names;
+  for (int i = 0; i < count; ++i)
+    names.push_back(i % 5 == 0 ? "Land principally occupied by agriculture, with significant areas of natural vegetation"
+                               : "Class number " + std::to_string(i));
+  names[1] = "<script>alert('a' & \"b\")</script>";
+  return names;
+}
+
+TEST_F(Pictures, HeatMap) {
+  for (const int classes : {3, 17, 43}) {
+    HeatMap map{"Confusion", "class of the query", "class of the neighbour", long_names(classes), {}};
+    for (int r = 0; r < classes; ++r)
+      for (int c = 0; c < classes; ++c) map.values.push_back(r == c ? 1 - r / 50.0 : (r * 31 + c * 17) % 11 / 40.0);
+    const std::string svg = heat_map(map);
+    expect_well_formed("heat_map_" + std::to_string(classes), svg);
+    EXPECT_EQ(svg.find("<script"), std::string::npos);
+    EXPECT_NE(svg.find("alert(&#39;a&#39; &amp; &quot;b&quot;)&lt;/script&gt; → Class number 2: "), std::string::npos);
+    EXPECT_EQ(svg.find(">98</text>") != std::string::npos, classes < 43);  // numbers where there is room
+  }
+  expect_well_formed("heat_map_0", heat_map({"Nothing", "a", "b", {}, {}}));
+  EXPECT_THROW(heat_map({"", "", "", {"a"}, {}}), UserError);
+  EXPECT_THROW(heat_map({"", "", "", {"a"}, {1.5}}), UserError);
+  EXPECT_THROW(heat_map({"", "", "", {"a"}, {NAN}}), UserError);
+}
+
+TEST_F(Pictures, ScatterPlot) {
+  const auto count = [](const std::string& text, const std::string& part) {
+    std::size_t n = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++n;
+    return n;
+  };
+  const auto scatter = [](int rows, int classes) {
+    const auto places = test::tight_clusters(rows, 2, classes, 0.2F, 4);
+    Scatter s{"t-SNE", "a note", places.data, {}, long_names(classes), {}};
+    for (int i = 0; i < rows; ++i) {
+      s.group.push_back(i % 19 == 18 ? -1 : i % classes);
+      s.hover.push_back("image <" + std::to_string(i) + ">");
+    }
+    return s;
+  };
+  const std::string svg = scatter_plot(scatter(900, 43));
+  expect_well_formed("scatter", svg);
+  EXPECT_EQ(count(svg, "<title>image &lt;"), 900u);
+  EXPECT_EQ(svg.find("<script"), std::string::npos);
+  EXPECT_NE(svg.find(">none (47)<"), std::string::npos);
+  const std::string many = scatter_plot(scatter(21000, 80));
+  expect_well_formed("scatter_many", many);
+  EXPECT_EQ(count(many, "<title>image &lt;"), 20000u);
+  EXPECT_NE(many.find("20000 of 21000 points are shown"), std::string::npos);
+  EXPECT_NE(many.find(">other ("), std::string::npos);
+  expect_well_formed("scatter_one", scatter_plot({"One", "", {1, 1}, {0}, {"a"}, {"x"}}));
+  expect_well_formed("scatter_none", scatter_plot({"None", "", {}, {}, {}, {}}));
+  EXPECT_THROW(scatter_plot({"", "", {1}, {0}, {"a"}, {"x"}}), UserError);
+  EXPECT_THROW(scatter_plot({"", "", {1, 1}, {1}, {"a"}, {"x"}}), UserError);
+}
+
 TEST_F(Pictures, RetrievedSamples) {
   const auto rows = test::gaussian_rows(60, 8, 1);
   const auto labels = test::random_labels(60, 7, 4, 2);
@@ -199,6 +256,7 @@ TEST_F(Pictures, WithoutRsvgConvert) {
   const std::string path = std::getenv("PATH");
   setenv("PATH", folder_.c_str(), 1);
   EXPECT_THROW(svg_to_png("a.svg", "a.png"), UserError);
+  EXPECT_THROW(require_svg_to_png(), UserError);
   setenv("PATH", path.c_str(), 1);
 }
 

@@ -62,8 +62,7 @@ TEST(Tsne, AffinitiesOfEqualRowsAreShared) {
   const auto rows = test::integer_rows(60, 1, 1, 4);  // two points, each many times
   const Dense got = dense(affinities(make_cpu_retriever()->search_all(rows.view(), 16), 5));
   for (int i = 0; i < 60; ++i)
-    for (int j = 0; j < 60; ++j)
-      EXPECT_TRUE(rows.data[i] == rows.data[j] || got[i][j] == 0) << i << ", " << j;
+    for (int j = 0; j < 60; ++j) EXPECT_TRUE(rows.data[i] == rows.data[j] || got[i][j] == 0) << i << ", " << j;
 }
 
 std::vector<Point2> plane(std::int64_t count, unsigned seed) {
