@@ -28,3 +28,7 @@ void adam(const AdamArgs&, CudaStream);
 void adam(const AdamArgs&, Cpu);
 
 }  // namespace swath::kernels
+
+// Cost: reads grad, value, m and v once, writes the last three; 28 bytes and about 20 operations an element; 1 launch; no
+// workspace.
+// Budget: adam_kernel 56 registers, 32 bytes shared, 128-bit loads.

@@ -54,3 +54,6 @@ void binomial_loss(const BinomialLossArgs& args, Cpu exec);
 std::size_t binomial_loss_workspace(const BinomialLossArgs& args);
 
 }  // namespace swath::kernels
+
+// Budget: binomial_count_kernel 32 registers; binomial_pairs_kernel 128 registers, 34960 bytes shared, 128-bit loads;
+// binomial_gradient_kernel 96 registers, 17408 bytes shared, 128-bit loads.

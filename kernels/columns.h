@@ -19,3 +19,6 @@ void copy_columns(const CopyColumnsArgs&, CudaStream);
 void copy_columns(const CopyColumnsArgs&, Cpu);
 
 }  // namespace swath::kernels
+
+// Cost: reads and writes the block once (reads both when accumulating); 1 launch; no workspace.
+// Budget: copy_columns_kernel 32 registers, 128-bit loads.

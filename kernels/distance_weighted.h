@@ -18,7 +18,7 @@ namespace swath::kernels {
 /// Cost: reads rows² floats once from memory and, on CUDA, 1.5 times again from cache; about 120 operations a pair on CUDA, 60
 /// on the CPU; 2 launches; workspace 8 bytes a row.
 struct DistanceWeightedArgs {
-  const float* distance = nullptr;          // rows × rows
+  const float* distance = nullptr;          // rows × rows, of rows of length 1: q is the density on the unit sphere
   const std::int32_t* row_class = nullptr;  // rows: class or −1
   const std::int32_t* row_count = nullptr;  // 1: rows in use; null: all
   const std::uint64_t* step = nullptr;      // 1
@@ -37,3 +37,5 @@ void distance_weighted(const DistanceWeightedArgs& args, Cpu exec);
 std::size_t distance_weighted_workspace(const DistanceWeightedArgs& args);
 
 }  // namespace swath::kernels
+
+// Budget: distance_weighted_kernel 40 registers, 128-bit loads.

@@ -41,3 +41,6 @@ void scatter_add_rows(const ScatterAddRowsArgs& args, CudaStream exec);
 void scatter_add_rows(const ScatterAddRowsArgs& args, Cpu exec);
 
 }  // namespace swath::kernels
+
+// Budget: gather_rows_kernel 32 registers, 128-bit loads; scatter_add_rows_kernel 32 registers, 528 bytes shared, 128-bit
+// loads.

@@ -24,3 +24,5 @@ void label_similarity(const LabelSimilarityArgs& args, CudaStream exec);
 void label_similarity(const LabelSimilarityArgs& args, Cpu exec);
 
 }  // namespace swath::kernels
+
+// Budget: label_similarity_kernel 80 registers.

@@ -38,3 +38,5 @@ void bank_update(const BankUpdateArgs& args, CudaStream exec);
 void bank_update(const BankUpdateArgs& args, Cpu exec);
 
 }  // namespace swath::kernels
+
+// Budget: bank_init_kernel 32 registers; bank_update_kernel 40 registers, 128-bit loads.

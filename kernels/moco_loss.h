@@ -42,3 +42,7 @@ void moco_loss(const MocoLossArgs& args, Cpu exec);
 std::size_t moco_loss_workspace(const MocoLossArgs& args);
 
 }  // namespace swath::kernels
+
+// Budget: products_kernel 72 registers, 8704 bytes shared, 128-bit loads; columns_kernel 32 registers, 2048 bytes shared;
+// rows_kernel 32 registers, 132 bytes shared; gradient_kernel 80 registers, 8704 bytes shared, 128-bit loads; finish_kernel
+// 40 registers, 132 bytes shared.

@@ -15,3 +15,6 @@ void nonfinite(const NonfiniteArgs&, CudaStream);
 void nonfinite(const NonfiniteArgs&, Cpu);
 
 }  // namespace swath::kernels
+
+// Cost: reads every element once; 1 launch; no workspace.
+// Budget: nonfinite_kernel 32 registers, 132 bytes shared, 128-bit loads.

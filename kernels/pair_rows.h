@@ -31,3 +31,5 @@ constexpr std::int64_t pair_rows_capacity(std::int64_t classes, std::int64_t row
 }
 
 }  // namespace swath::kernels
+
+// Budget: pair_rows_kernel 48 registers, 264 bytes shared.

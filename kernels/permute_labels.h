@@ -26,3 +26,5 @@ void permute_labels(const PermuteLabelsArgs& args, Cpu exec);
 std::size_t permute_labels_workspace(const PermuteLabelsArgs& args);
 
 }  // namespace swath::kernels
+
+// Budget: permute_labels_kernel 40 registers, 8192 bytes shared.

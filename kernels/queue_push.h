@@ -24,3 +24,5 @@ void queue_push(const QueuePushArgs& args, CudaStream exec);
 void queue_push(const QueuePushArgs& args, Cpu exec);
 
 }  // namespace swath::kernels
+
+// Budget: queue_push_kernel 40 registers, 128-bit loads; advance_kernel 16 registers.

@@ -43,3 +43,5 @@ void row_normalize_backward(const RowNormalizeBackwardArgs& args, CudaStream exe
 void row_normalize_backward(const RowNormalizeBackwardArgs& args, Cpu exec);
 
 }  // namespace swath::kernels
+
+// Budget: row_normalize_kernel 32 registers, 128-bit loads; row_normalize_backward_kernel 48 registers, 128-bit loads.

@@ -28,3 +28,5 @@ void semihard(const SemihardArgs& args, Cpu exec);
 std::size_t semihard_workspace(const SemihardArgs& args);
 
 }  // namespace swath::kernels
+
+// Budget: semihard_kernel 48 registers.

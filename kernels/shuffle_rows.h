@@ -20,3 +20,5 @@ void shuffle_rows(const ShuffleRowsArgs& args, CudaStream exec);
 void shuffle_rows(const ShuffleRowsArgs& args, Cpu exec);
 
 }  // namespace swath::kernels
+
+// Budget: shuffle_rows_kernel 32 registers, 2048 bytes shared.

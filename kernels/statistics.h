@@ -25,3 +25,5 @@ void push_statistics(const PushStatisticsArgs& args, CudaStream exec);
 void push_statistics(const PushStatisticsArgs& args, Cpu exec);
 
 }  // namespace swath::kernels
+
+// Budget: push_statistics_kernel 24 registers.

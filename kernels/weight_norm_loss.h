@@ -39,3 +39,5 @@ void weight_norm_loss(const WeightNormLossArgs& args, Cpu exec);
 std::size_t weight_norm_loss_workspace(const WeightNormLossArgs& args);
 
 }  // namespace swath::kernels
+
+// Budget: weight_norm_rows_kernel 48 registers; weight_norm_sum_kernel 32 registers, 132 bytes shared.

@@ -1,9 +1,17 @@
 #!/usr/bin/env python3
-"""Compiles every .cu file of a build for the given architectures and fails when a kernel spills registers.
+"""Compiles every .cu file of a build for the given architectures and reads what ptxas reports and the machine code that it
+wrote. Fails when a kernel spills registers, or is not within the budget that the header beside its file states:
 
-    cuda_resources.py compile_commands.json --arch 80 --arch 90 [--list]
+    // Budget: margin_terms_kernel 48 registers, 128-bit loads; margin_gradient_kernel 56 registers, 792 bytes shared, 128-bit loads.
 
-The flags are those of the build; --list prints registers, shared memory and stack of every kernel.
+Every kernel of the file has an entry, map_kernel's under the name of its body. Registers and static shared memory are upper
+bounds. "128-bit loads": every instance has them, but for those whose first template argument, the elements taken at a time, is 1.
+"tensor cores": every instance uses them; without these words none may.
+
+    cuda_resources.py compile_commands.json --arch 80 --arch 90 [--list] [--only FILE]
+
+The flags are those of the build; --list prints what each kernel uses. Without nvdisasm (of the CUDA Toolkit, or of the PyPI
+package nvidia-cuda-nvdisasm of $SWATH_PEERS_PYTHON) the machine code is not read: that ends with 77, in CI with 1.
 """
 import argparse
 import concurrent.futures
@@ -11,11 +19,44 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 
+KERNELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "kernels")
 WITH_VALUE = {"-o", "-c", "-x", "-MT", "-MF", "-arch", "-gencode"}
+FIND_IN_PACKAGE = """import importlib.metadata as m
+for f in m.distribution("nvidia-cuda-nvdisasm").files:
+    if f.name == "nvdisasm": print(f.locate().resolve())"""
+
+
+@dataclass
+class Kernel:
+    """What one instance of a kernel uses, or, in a budget, may use."""
+    name: str
+    width: int = 0  # first template argument, where that is a number
+    registers: int = 0
+    shared: int = 0
+    stack: int = 0
+    spills: int = 0
+    wide_loads: bool = False
+    tensor_cores: bool = False
+
+    def __str__(self):
+        words = [f"{self.registers} registers"] + ([f"{self.shared} bytes shared"] if self.shared else [])
+        words += ["128-bit loads"] if self.wide_loads else []
+        return ", ".join(words + (["tensor cores"] if self.tensor_cores else []))
+
+
+@dataclass
+class Compiled:
+    file: str
+    arch: str
+    status: int
+    log: str
+    kernels: dict = field(default_factory=dict)  # mangled name: Kernel
 
 
 def command_for(entry, arch, output):
@@ -37,30 +78,110 @@ def command_for(entry, arch, output):
     return kept + [f"-arch=sm_{arch}", "-cubin", "-Xptxas=-v", "-x", "cu", entry["file"], "-o", output]
 
 
+def find_nvdisasm(nvcc):
+    beside = os.path.join(os.path.dirname(shutil.which(nvcc) or nvcc), "nvdisasm")
+    found = shutil.which("nvdisasm") or (beside if os.access(beside, os.X_OK) else None)
+    if found:
+        return found
+    python = os.environ.get("SWATH_PEERS_PYTHON", sys.executable)
+    return subprocess.run([python, "-c", FIND_IN_PACKAGE], capture_output=True, text=True).stdout.strip() or None
+
+
+def plain_name(demangled):
+    """'void swath::kernels::(anonymous namespace)::adam_kernel<4>(…)' is adam_kernel and 4; of map_kernel the body counts."""
+    text = re.sub(r"\(anonymous namespace\)::|swath::kernels::|^void ", "", demangled).split("(")[0]
+    name, _, arguments = text.partition("<")
+    width = re.match(r"\d+", arguments)
+    if name == "map_kernel":
+        name = re.sub(r"<.*", "", arguments.split(",", 1)[1]).strip(" >")
+    return name, int(width.group()) if width else 0
+
+
 def kernels_of(log):
-    """Yields name, registers, shared bytes, stack bytes, spill bytes of every function that ptxas reports."""
+    """The functions that ptxas reports, by their mangled names."""
     pattern = (r"Function properties for (\S+)\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
                r"(?:\s+ptxas info\s+: Used (\d+) registers([^\n]*))?")
-    for name, stack, stores, loads, registers, rest in re.findall(pattern, log):
+    found = re.findall(pattern, log)
+    plain = subprocess.run(["c++filt"], input="\n".join(f[0] for f in found), text=True, capture_output=True, check=True).stdout
+    kernels = {}
+    for (mangled, stack, stores, loads, registers, rest), demangled in zip(found, plain.splitlines()):
+        name, width = plain_name(demangled)
         shared = re.search(r"(\d+) bytes smem", rest)
-        yield name, int(registers or 0), int(shared.group(1)) if shared else 0, int(stack), int(stores) + int(loads)
+        kernels[mangled] = Kernel(name, width, int(registers or 0), int(shared.group(1)) if shared else 0, int(stack),
+                                  int(stores) + int(loads))
+    return kernels
 
 
-def plain_names(names):
-    try:
-        output = subprocess.run(["c++filt"], input="\n".join(names), text=True, capture_output=True, check=True).stdout
-        return dict(zip(names, output.splitlines()))
-    except (OSError, subprocess.CalledProcessError):
-        return {name: name for name in names}
+def read_machine_code(text, kernels):
+    kernel = None
+    for line in text.splitlines():
+        if section := re.match(r"\s*\.text\.(\S+):", line):
+            kernel = kernels.get(section.group(1))
+        elif kernel and (instruction := re.match(r"\s*/\*[0-9a-f]+\*/\s+(?:@\S+\s+)?([A-Z]\S*)", line)):
+            word = instruction.group(1)
+            kernel.wide_loads |= word.startswith("LDG") and ".128" in word
+            kernel.tensor_cores |= word.startswith(("HMMA", "HGMMA"))  # HFMA2.MMA is no tensor core's
 
 
-def compile_one(task):
-    entry, arch = task
+def compile_one(entry, arch, nvdisasm):
     with tempfile.TemporaryDirectory() as folder:
-        command = command_for(entry, arch, os.path.join(folder, "a.cubin"))
-        result = subprocess.run(command, cwd=entry["directory"], text=True, capture_output=True)
-    log = result.stdout + result.stderr
-    return os.path.basename(entry["file"]), arch, result.returncode, log, list(kernels_of(log))
+        cubin = os.path.join(folder, "a.cubin")
+        result = subprocess.run(command_for(entry, arch, cubin), cwd=entry["directory"], text=True, capture_output=True)
+        log = result.stdout + result.stderr
+        done = Compiled(entry["file"], arch, result.returncode, log, kernels_of(log))
+        if nvdisasm and result.returncode == 0:
+            code = subprocess.run([nvdisasm, cubin], text=True, capture_output=True, check=True).stdout
+            read_machine_code(code, done.kernels)
+    return done
+
+
+def budgets_of(header):
+    """The budgets that a header states, by the kernel's name."""
+    with open(header, encoding="utf-8") as file:
+        found = re.search(r"^// Budget: ([^.]*)\.", file.read(), re.M)
+    budgets = {}
+    for entry in found.group(1).replace("\n// ", " ").split(";") if found else []:
+        words = re.fullmatch(r"\s*(\w+) (\d+) registers(?:, (\d+) bytes shared)?(, 128-bit loads)?(, tensor cores)?", entry)
+        if not words:
+            raise SystemExit(f"{header}: the budget \"{entry.strip()}\" is not understood")
+        name, registers, shared, wide, tensor = words.groups()
+        budgets[name] = Kernel(name, 0, int(registers), int(shared or 0), wide_loads=bool(wide), tensor_cores=bool(tensor))
+    return budgets
+
+
+def complaints(kernel, budget, read_code):
+    if kernel.spills:
+        yield f"spills {kernel.spills} bytes"
+    if budget is None:
+        return
+    if kernel.registers > budget.registers:
+        yield f"takes {kernel.registers} registers, its budget is {budget.registers}"
+    if kernel.shared > budget.shared:
+        yield f"takes {kernel.shared} bytes of shared memory, its budget is {budget.shared}"
+    if read_code and budget.wide_loads and kernel.width != 1 and not kernel.wide_loads:
+        yield "has no 128-bit loads, which are promised"
+    if read_code and budget.tensor_cores != kernel.tensor_cores:
+        yield "uses no tensor cores, which are promised" if budget.tensor_cores else "uses tensor cores, which nobody promised"
+
+
+def check(done, options, read_code):
+    """Yields what is wrong with one file for one architecture."""
+    file = os.path.basename(done.file)
+    if done.status:
+        yield f"{file} does not compile for sm_{done.arch}:\n{done.log}"
+        return
+    header = os.path.splitext(done.file)[0] + ".h"
+    budgets = budgets_of(header) if os.path.dirname(done.file) == KERNELS else None
+    for kernel in done.kernels.values():
+        place = f"sm_{done.arch} {file}: {kernel.name}" + (f"<{kernel.width}>" if kernel.width else "")
+        if options.list:
+            print(f"{place}: {kernel}")
+        if budgets is not None and kernel.name not in budgets and kernel.registers:  # a function that is called has no count
+            yield f"{place} has no budget in {os.path.basename(header)}; it takes {kernel}"
+        for complaint in complaints(kernel, (budgets or {}).get(kernel.name), read_code):
+            yield f"{place} {complaint}"
+    for name in (budgets or {}).keys() - {kernel.name for kernel in done.kernels.values()}:
+        yield f"{os.path.basename(header)} has a budget for {name}, which {file} does not have"
 
 
 def main():
@@ -68,32 +189,29 @@ def main():
     parser.add_argument("commands")
     parser.add_argument("--arch", action="append", required=True)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--only", metavar="FILE", help="one .cu file")
     options = parser.parse_args()
     # What configure put into the build folder is other people's code.
     build = os.path.dirname(os.path.abspath(options.commands)) + os.sep
-    with open(options.commands) as stream:
+    with open(options.commands, encoding="utf-8") as stream:
         entries = [e for e in json.load(stream) if e["file"].endswith(".cu") and not e["file"].startswith(build)]
+    if options.only:
+        entries = [e for e in entries if os.path.basename(e["file"]) == options.only]
     if not entries:
         sys.exit(f"{options.commands} names no .cu file: configure with CUDA")
+    words = shlex.split(entries[0]["command"])
+    nvdisasm = find_nvdisasm(words[1] if os.path.basename(words[0]) in ("ccache", "sccache") else words[0])
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(compile_one, [(entry, arch) for entry in entries for arch in options.arch]))
-    names = plain_names(sorted({kernel[0] for result in results for kernel in result[4]}))
-    failures = 0
-    count = 0
-    for file, arch, status, log, kernels in results:
-        if status:
-            failures += 1
-            print(f"{file} does not compile for sm_{arch}:\n{log}")
-        for name, registers, shared, stack, spills in kernels:
-            count += 1
-            if spills:
-                failures += 1
-            if spills or options.list:
-                print(f"{'SPILLS ' if spills else ''}sm_{arch} {file}: {names[name]}: {registers} registers, "
-                      f"{shared} bytes shared, {stack} bytes stack, {spills} bytes spilled")
-    print(f"{len(entries)} files, {count} kernels, {failures} failures")
-    sys.exit(1 if failures or not count else 0)
+        results = list(pool.map(lambda task: compile_one(*task, nvdisasm), [(e, arch) for e in entries for arch in options.arch]))
+    problems = [problem for done in results for problem in check(done, options, bool(nvdisasm))]
+    count = sum(len(done.kernels) for done in results)
+    print("\n".join([*problems, f"{len(entries)} files, {count} kernels, {len(problems)} failures"]))
+    if problems or not count:
+        sys.exit(1)
+    if not nvdisasm:
+        print("the machine code was not read: nvdisasm is not there (pip install nvidia-cuda-nvdisasm)")
+        sys.exit(1 if os.environ.get("CI") == "true" else 77)
 
 
 if __name__ == "__main__":
