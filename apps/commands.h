@@ -80,6 +80,7 @@ void add_stats(CLI::App& app, Request& request);
 void add_train(CLI::App& app, Request& request);
 void add_eval(CLI::App& app, Request& request);
 void add_embed(CLI::App& app, Request& request);
+void add_export(CLI::App& app, Request& request);
 void add_config(CLI::App& app, Request& request);
 void add_bench(CLI::App& app, Request& request);
 void add_doctor(CLI::App& app, Request& request);

@@ -74,7 +74,7 @@ void run(int argc, char** argv, Output& output) {
   app.allow_extras();
   Request request;
   for (const auto add :
-       {add_scenes, add_split, add_pack, add_stats, add_train, add_eval, add_embed, add_config, add_bench, add_doctor})
+       {add_scenes, add_split, add_pack, add_stats, add_train, add_eval, add_embed, add_export, add_config, add_bench, add_doctor})
     add(app, request);
   try {
     app.parse(argc, argv);

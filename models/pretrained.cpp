@@ -70,7 +70,7 @@ PretrainedReport load_pretrained(ParameterBlock& block, const std::string& file,
   for (const std::string& name : weights.names()) {
     const auto target = targets.find(name);
     if (target == targets.end()) {
-      const bool expected = starts_with(name, "fc.") || ends_with(name, "num_batches_tracked");
+      const bool expected = starts_with(name, "fc.") || starts_with(name, "head.") || ends_with(name, "num_batches_tracked");
       (expected ? report.ignored : surplus).push_back(name);
       continue;
     }

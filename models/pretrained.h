@@ -13,7 +13,8 @@ struct PretrainedOptions {
   std::string prefix = "backbone.";
 };
 
-/// What a file held beside the trunk, by name: a classifier (`fc.*`) and counters (`num_batches_tracked`) are expected.
+/// What a file held beside the trunk, by name: a classifier (`fc.*`), heads (`head.*`, export_weights.h) and counters
+/// (`num_batches_tracked`) are expected.
 struct PretrainedReport {
   std::vector<std::string> ignored;
 };

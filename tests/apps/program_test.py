@@ -76,7 +76,7 @@ class Usage(Program):
 
     def test_help_of_everything_teaches(self):
         self.assertIn("Exit codes", self.ok("--help").stdout)
-        for command in ("scenes", "split", "pack", "stats", "train", "eval", "embed", "config", "bench", "doctor"):
+        for command in ("scenes", "split", "pack", "stats", "train", "eval", "embed", "export", "config", "bench", "doctor"):
             self.assertIn("Examples:", self.ok(command, "--help").stdout)
         self.assertRegex(self.ok("--version").stdout, r"^swath \d+\.\d+\.\d+$")
 
@@ -173,6 +173,10 @@ class Pipeline(Program):
             self.assertEqual(len(file.read().splitlines()), embedded["images"])
         again = self.json("eval", "--embeddings", "e/embeddings.npy", "--labels", "e/labels.npy", "--k", "1,3")
         self.assertEqual(again["metrics"], scored["metrics"])
+
+        self.json("export", "--run", "runs/one", "--out", "w.safetensors")
+        self.ok("eval", "--run", "runs/one", "--checkpoint", "untrained", "--set", "model.pretrained=w.safetensors", "--k", "1")
+        self.refused(2, ["--out"], "export", "--run", "runs/one")
 
     def test_twelve_bands_with_43_and_19_classes(self):
         geotiff = next(f for f in self.json("doctor")["findings"] if f["name"] == "GeoTIFF")

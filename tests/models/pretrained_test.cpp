@@ -9,6 +9,7 @@
 
 #include "engine/io/safetensors.h"
 #include "engine/nn/init.h"
+#include "models/export_weights.h"
 #include "models/resnet.h"
 #include "tests/engine/io_test_helpers.h"
 
@@ -127,6 +128,25 @@ std::string refusal(Trunk& trunk, const std::string& file, const PretrainedOptio
 }
 
 bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+TEST(ExportedWeights, AreThoseOfTheFileThatWasLoaded) {
+  const test::Folder folder;
+  Trunk trunk("resnet50", 3);
+  FileTensors tensors = trunk.torch_tensors();
+  write_file(folder / "w.safetensors", tensors);
+  load_pretrained(trunk.block, folder / "w.safetensors");
+  export_weights(trunk.block, folder / "out.safetensors", {{"format", "pt"}});
+  const SafetensorsFile written = SafetensorsFile::open(folder / "out.safetensors");
+  for (const char* absent : {"fc.weight", "fc.bias", "bn1.num_batches_tracked"}) tensors.erase(absent);
+  EXPECT_EQ(written.names().size(), tensors.size());
+  for (const auto& [name, tensor] : tensors) {
+    ASSERT_TRUE(written.contains(name)) << name;
+    EXPECT_EQ(written.shape(name), tensor.shape) << name;
+    const std::vector<float> values = written.to_float(name);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      ASSERT_EQ(values[i], number(name_hash(name), static_cast<std::int64_t>(i))) << name << " " << i;
+  }
+}
 
 TEST(Pretrained, LayoutOfBasicAndBottleneckTrunks) {
   const test::Folder folder;
