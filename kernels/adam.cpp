@@ -6,22 +6,35 @@
 
 namespace swath::kernels {
 
-void adam(const AdamArgs& p, Cpu) {
-  if (p.n == 0 || (p.found_inf && *p.found_inf != 0)) return;
-  const AdamFactors factors = adam_factors(p);
-  parallel_chunks(p.n, 16384, [&](std::int64_t begin, std::int64_t end) {
-    const AdamFactors f = factors;
-    const float* __restrict grad = p.grad;
-    float* __restrict value = p.value, * __restrict m = p.m, * __restrict v = p.v;
+namespace {
+
+void update(const AdamArgs& p, const AdamStretch& stretch) {
+  const AdamFactors factors = adam_factors(p, stretch);
+  parallel_chunks(stretch.end - stretch.begin, 16384,
+                  [&](std::int64_t begin, std::int64_t end) {
+                    const AdamFactors f = factors;
+                    const float* __restrict grad = p.grad + stretch.begin;
+                    float* __restrict value = p.value + stretch.begin, * __restrict m = p.m + stretch.begin,
+                      * __restrict v = p.v + stretch.begin;
 #pragma omp simd
-    for (std::int64_t i = begin; i < end; ++i) {
-      float new_value = value[i], new_m = m[i], new_v = v[i];
-      adam_element(f, grad[i], new_value, new_m, new_v);
-      value[i] = new_value;
-      m[i] = new_m;
-      v[i] = new_v;
-    }
-  });
+                    for (std::int64_t i = begin; i < end; ++i) {
+                      float new_value = value[i], new_m = m[i], new_v = v[i];
+                      adam_element(f, grad[i], new_value, new_m, new_v);
+                      value[i] = new_value;
+                      m[i] = new_m;
+                      v[i] = new_v;
+                    }
+                  });
+}
+
+}  // namespace
+
+void adam(const AdamArgs& p, Cpu) {
+  if (p.found_inf && *p.found_inf != 0) return;
+  for (std::int64_t i = 0; i < p.count; ++i) {
+    const AdamStretch& stretch = p.stretches[static_cast<std::size_t>(i)];
+    if (stretch.end > stretch.begin) update(p, stretch);
+  }
 }
 
 }  // namespace swath::kernels

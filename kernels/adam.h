@@ -1,6 +1,8 @@
-// Adam (D. Kingma, J. Ba, 2015) and AdamW (I. Loshchilov, F. Hutter, 2019) over a flat range, with PyTorch's arithmetic
+// Adam (D. Kingma, J. Ba, 2015) and AdamW (I. Loshchilov, F. Hutter, 2019) over flat arrays, with PyTorch's arithmetic
 // (methods.md §3). State: two floats per parameter.
 #pragma once
+#include <array>
+
 #include "kernels/exec.h"
 
 namespace swath::kernels {
@@ -8,20 +10,29 @@ namespace swath::kernels {
 /// coupled: the decay is added to the gradient (Adam); decoupled: the value shrinks by lr · decay (AdamW).
 enum class WeightDecay : std::uint8_t { coupled, decoupled };
 
-/// m ← β₁ m + (1−β₁) g, v ← β₂ v + (1−β₂) g², value ← value − lr/(1−β₁ᵗ) · m / (sqrt(v)/sqrt(1−β₂ᵗ) + eps).
+/// Elements [begin, end) of the arrays, with a learning rate and a weight decay of their own.
+struct AdamStretch {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  const float* learning_rate = nullptr;  // 1, device
+  double weight_decay = 0;
+};
+constexpr std::size_t kAdamStretches = 8;
+
+/// m ← β₁ m + (1−β₁) g, v ← β₂ v + (1−β₂) g², value ← value − lr/(1−β₁ᵗ) · m / (sqrt(v)/sqrt(1−β₂ᵗ) + eps), in each of the
+/// first `count` stretches, which do not overlap. One launch.
 struct AdamArgs {
-  std::int64_t n = 0;
-  const float* grad = nullptr;              // n
-  float* value = nullptr;                   // n
-  float* m = nullptr;                       // n, starts at 0
-  float* v = nullptr;                       // n, starts at 0
-  const float* learning_rate = nullptr;     // 1, device
+  std::array<AdamStretch, kAdamStretches> stretches{};
+  std::int64_t count = 1;
+  const float* grad = nullptr;              // up to the last end
+  float* value = nullptr;                   // likewise
+  float* m = nullptr;                       // likewise, starts at 0
+  float* v = nullptr;                       // likewise, starts at 0
   const std::uint64_t* step = nullptr;      // 1, device: the number t of this update, from 1
   const std::int32_t* found_inf = nullptr;  // 1, device, or null: a value other than 0 skips the update
   double beta1 = 0.9;                       // double, so that 1 − β is PyTorch's
   double beta2 = 0.999;
   double eps = 1e-8;
-  double weight_decay = 0;
   WeightDecay decay = WeightDecay::coupled;
 };
 void adam(const AdamArgs&, CudaStream);

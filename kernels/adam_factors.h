@@ -18,8 +18,8 @@ struct AdamFactors {
   float shrink;         // multiplies the value
 };
 
-SWATH_HOST_DEVICE AdamFactors adam_factors(const AdamArgs& p) {
-  const double t = static_cast<double>(*p.step), rate = static_cast<double>(*p.learning_rate);
+SWATH_HOST_DEVICE AdamFactors adam_factors(const AdamArgs& p, const AdamStretch& s) {
+  const double t = static_cast<double>(*p.step), rate = static_cast<double>(*s.learning_rate);
   AdamFactors f;
   f.m_weight = static_cast<float>(1 - p.beta1);
   f.v_decay = static_cast<float>(p.beta2);
@@ -27,8 +27,8 @@ SWATH_HOST_DEVICE AdamFactors adam_factors(const AdamArgs& p) {
   f.root = static_cast<float>(sqrt(1 - pow(p.beta2, t)));
   f.step_size = static_cast<float>(rate / (1 - pow(p.beta1, t)));
   f.eps = static_cast<float>(p.eps);
-  f.coupled_decay = p.decay == WeightDecay::coupled ? static_cast<float>(p.weight_decay) : 0.0f;
-  f.shrink = p.decay == WeightDecay::decoupled ? static_cast<float>(1 - rate * p.weight_decay) : 1.0f;
+  f.coupled_decay = p.decay == WeightDecay::coupled ? static_cast<float>(s.weight_decay) : 0.0f;
+  f.shrink = p.decay == WeightDecay::decoupled ? static_cast<float>(1 - rate * s.weight_decay) : 1.0f;
   return f;
 }
 

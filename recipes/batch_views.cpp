@@ -3,20 +3,27 @@
 namespace swath {
 
 BatchViews::BatchViews(Device& device, const ImageSpec& image, const void* pixels, std::int64_t n, ViewFormat format)
-    : device_(&device), image_(image), pixels_(pixels), n_(n), format_(format) {
-  if (!device.is_cuda()) return;
-  source_ = Tensor::empty(device, {n, image.height, image.width, image.channels}, image.dtype, Tag::input);
+    : image_(image), format_(format) {
+  const Shape shape{n, image.height, image.width, image.channels};
+  if (!device.is_cuda()) {
+    source_ = Tensor::borrow(device, shape, image.dtype, const_cast<void*>(pixels));
+    return;
+  }
+  source_ = Tensor::empty(device, shape, image.dtype, Tag::input);
   source_.copy_from_host(pixels);
-  pixels_ = source_.raw();
 }
+
+BatchViews::BatchViews(const ImageSpec& image, const Tensor& pixels, ViewFormat format)
+    : image_(image), source_(pixels), format_(format) {}
 
 Tensor BatchViews::make(const ViewOptions& view, RandomKey random) const {
   SWATH_CHECK(view.rotation == AugmentRotation::none || image_.height == image_.width, "a rotated view of {}×{} images",
               image_.height, image_.width);
-  const Tensor out = Tensor::empty(*device_, {n_, format_.crop, format_.crop, image_.channels}, format_.type);
+  const Tensor out =
+      Tensor::empty(source_.device(), {source_.size(0), format_.crop, format_.crop, image_.channels}, format_.type);
   const std::int64_t* order = view.order.defined() ? view.order.data<std::int64_t>() : nullptr;
   const kernels::AugmentArgs args{
-      .rows = n_,
+      .rows = source_.size(0),
       .height = image_.height,
       .width = image_.width,
       .channels = image_.channels,
@@ -25,7 +32,7 @@ Tensor BatchViews::make(const ViewOptions& view, RandomKey random) const {
       .out_channels = image_.channels,
       .source_type = image_.dtype,
       .out_type = format_.type,
-      .images = pixels_,
+      .images = source_.raw(),
       .source_row = order,
       .row_id = order,
       .seed = random.seed,
@@ -35,7 +42,7 @@ Tensor BatchViews::make(const ViewOptions& view, RandomKey random) const {
       .rotation = view.rotation,
       .out = out.raw(),
   };
-  device_->run([&](auto exec) { kernels::augment(args, exec); });
+  source_.device().run([&](auto exec) { kernels::augment(args, exec); });
   return out;
 }
 

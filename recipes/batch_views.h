@@ -27,16 +27,15 @@ class BatchViews {
   /// `pixels`: n × height × width × channels source integers in host memory, which stay valid as long as views are made. A CUDA
   /// device gets one copy; kernels on the CPU read them in place.
   BatchViews(Device& device, const ImageSpec& image, const void* pixels, std::int64_t n, ViewFormat format);
+  /// Of source integers on the device: n × height × width × channels.
+  BatchViews(const ImageSpec& image, const Tensor& pixels, ViewFormat format);
 
   /// N×crop×crop×C.
   Tensor make(const ViewOptions& view, RandomKey random) const;
 
  private:
-  Device* device_ = nullptr;
   ImageSpec image_;
   Tensor source_;
-  const void* pixels_ = nullptr;
-  std::int64_t n_ = 0;
   ViewFormat format_;
 };
 

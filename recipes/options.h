@@ -67,6 +67,7 @@ struct TrainOptions {
   std::string preset = "none";
   std::string device = "cpu";
   std::string precision = "fp32";
+  std::string graph = "auto";
   std::uint64_t seed = 0;
   std::int64_t epochs = 120;
   std::int64_t crop = 0;
@@ -98,6 +99,8 @@ struct TrainOptions {
     v("device", device, "cpu, cuda or cuda:N");
     v("precision", precision, "type of the trunk's activations; parameters, heads and losses are always fp32",
       OneOf{{"fp32", "bf16"}});
+    v("graph", graph, "auto: a GPU records the step once per shape of batch and replays it as one launch; off: it never does",
+      OneOf{{"auto", "off"}});
     v("seed", seed, "fixes initial weights, sampling, augmentation, mining and dropout");
     v("epochs", epochs, "passes over the training split", Range{1, 1e6});
     v("crop", crop, "side of the training and evaluation crop; 0: 224 of 256 pixels, 100 of 120, in proportion otherwise",

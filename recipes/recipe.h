@@ -51,8 +51,11 @@ class Recipe {
   virtual Objective objective(Tape& tape, const DeviceBatch& batch) = 0;
   /// Names of the scalars of Objective::statistics, the same at every step.
   virtual std::vector<std::string> statistic_names() const = 0;
-  /// After the optimiser's step.
+  /// After the optimiser's step. On a GPU this and objective() are recorded once for each number of rows and tag, and replayed
+  /// (docs/cuda-step.md): what changes from step to step is read from device memory, and nothing waits for the device.
   virtual void after_step() {}
+  /// Changes whenever those two would queue other work for the same rows and tag: what was recorded before is dropped.
+  virtual std::uint64_t phase() const { return 0; }
   /// N×D embeddings (f32) for evaluation; the tape is in its evaluation phase.
   virtual Tensor embed(Tape& tape, const Tensor& images) = 0;
   virtual std::int64_t embedding_width() const = 0;

@@ -1,8 +1,24 @@
 #include "recipes/step.h"
 
+#include <algorithm>
+#include <thread>
+
+#include "engine/core/log.h"
+#include "engine/core/trace.h"
 #include "kernels/statistics.h"
 
 namespace swath {
+
+namespace {
+
+// Batches of ever new sizes would fill the memory with graphs that are hardly replayed.
+constexpr std::size_t kMaxGraphs = 64;
+
+bool may_capture(const Device& device, const TrainOptions& options) {
+  return options.graph == "auto" && device.backend().captures() && !trace_switches().check_nan && !trace_switches().debug_tape;
+}
+
+}  // namespace
 
 DType activation_type(const std::string& precision) { return precision == "bf16" ? DType::bf16 : DType::f32; }
 
@@ -15,34 +31,80 @@ TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Opti
       scalars_(scalars),
       options_(options),
       split_(split),
-      crop_(crop_side(options.crop, split.image())) {
+      crop_(crop_side(options.crop, split.image())),
+      max_rows_(recipe.sampler().max_rows()),
+      phase_(recipe.phase()) {
   names_ = {"loss"};
   for (const std::string& name : recipe.statistic_names()) names_.push_back(name);
   SWATH_CHECK(static_cast<std::int64_t>(names_.size()) <= kernels::kStatisticsWidth);
   ring_ = Tensor::zeros(device, {options.run.log_every, kernels::kStatisticsWidth}, DType::f32, Tag::other);
+  copies_ = device.backend().host_copies();
+  if (may_capture(device, options)) arena_ = std::make_unique<PoolArena>(device.pool());
 }
 
 void TrainStep::run(const Batch& batch) {
   SWATH_CHECK(static_cast<std::int64_t>(pending_.size()) < ring_.size(0), "the statistics were not drained");
   scalars_.upload();
-  const RandomKey random{options_.seed, scalars_.step_pointer()};
-  DeviceBatch on_device;
-  on_device.views =
-      BatchViews(device_, split_.image(), batch.pixels, batch.n, {.crop = crop_, .type = activation_type(options_.precision)});
-  on_device.images = on_device.views.make({.mode = AugmentMode::train}, random);
-  on_device.labels = Tensor::from_host(device_, {batch.n, split_.labels().words()}, batch.labels, Tag::input);
-  if (recipe_.needs_index()) {
-    index_.assign(batch.rows, batch.rows + batch.n);
-    on_device.index = Tensor::from_host(device_, {batch.n}, index_, Tag::input);
+  load(batch);
+  if (arena_) {
+    replay({batch.n, batch.tag});
+  } else {
+    queue({batch.n, batch.tag});
   }
-  on_device.tag = batch.tag;
-  on_device.random = random;
+  pending_.push_back(scalars_.step());
+  // The copy runs beside the step before this one, so the device has work while this waits.
+  while (copies_ && !copies_->done()) std::this_thread::yield();
+}
+
+void TrainStep::load_pixels(const Batch& batch) {
+  const ImageSpec& image = split_.image();
+  if (!copies_) {
+    input_.pixels = Tensor::borrow(device_, {batch.n, image.height, image.width, image.channels}, image.dtype,
+                                   const_cast<void*>(batch.pixels));
+    return;
+  }
+  if (!input_.pixels.defined() || input_.pixels.size(0) < batch.n) {
+    drop_graphs();
+    for (Tensor* pixels : {&input_.pixels, &input_.next})
+      *pixels = Tensor::empty(device_, {max_rows_, image.height, image.width, image.channels}, image.dtype, Tag::input);
+    copies_->release();
+  }
+  const Tensor next = input_.next.rows(0, batch.n);
+  copies_->copy(next.raw(), batch.pixels, next.bytes());
+  copies_->acquire();
+  input_.pixels.rows(0, batch.n).copy_from(next);
+  copies_->release();
+}
+
+void TrainStep::load(const Batch& batch) {
+  max_rows_ = std::max(batch.n, max_rows_);
+  load_pixels(batch);
+  if (!input_.labels.defined() || input_.labels.size(0) < batch.n) {
+    drop_graphs();
+    input_.labels = Tensor::empty(device_, {max_rows_, split_.labels().words()}, DType::u64, Tag::input);
+    if (recipe_.needs_index()) input_.index = Tensor::empty(device_, {max_rows_}, DType::i32, Tag::input);
+  }
+  input_.labels.rows(0, batch.n).copy_from_host(batch.labels);
+  if (!recipe_.needs_index()) return;
+  index_.assign(batch.rows, batch.rows + batch.n);
+  input_.index.rows(0, batch.n).copy_from_host(index_.data());
+}
+
+void TrainStep::queue(const StepShape& shape) {
+  const RandomKey random{options_.seed, scalars_.step_pointer()};
+  DeviceBatch batch;
+  batch.views = BatchViews(split_.image(), input_.pixels.rows(0, shape.rows),
+                           {.crop = crop_, .type = activation_type(options_.precision)});
+  batch.images = batch.views.make({.mode = AugmentMode::train}, random);
+  batch.labels = input_.labels.rows(0, shape.rows);
+  if (recipe_.needs_index()) batch.index = input_.index.rows(0, shape.rows);
+  batch.tag = shape.tag;
+  batch.random = random;
 
   Tape tape(device_, Phase::train);
   block_.begin_step();
-  const Objective objective = recipe_.objective(tape, on_device);
-  on_device.images = {};
-  on_device.views = {};
+  const Objective objective = recipe_.objective(tape, batch);
+  batch.images = {};
   tape.backward(objective.loss);
   block_.end_backward();
   optimizer_.step(scalars_);
@@ -60,8 +122,55 @@ void TrainStep::run(const Batch& batch) {
     }
   }
   device_.run([&](auto exec) { kernels::push_statistics(push, exec); });
-  pending_.push_back(scalars_.step());
 }
+
+void TrainStep::replay(const StepShape& shape) {
+  if (recipe_.phase() != phase_) {
+    drop_graphs();
+    phase_ = recipe_.phase();
+  }
+  const auto found = graphs_.find(shape);
+  if (found == graphs_.end()) return warm_up(shape);
+  if (!found->second) {
+    std::unique_ptr<DeviceGraph> graph = capture(shape);
+    if (!graph) return queue(shape);
+    found->second = std::move(graph);
+  }
+  found->second->launch();
+}
+
+// The first step of a shape makes plans, loads code and takes the memory that its graph will use.
+void TrainStep::warm_up(const StepShape& shape) {
+  const ArenaScope scope(*arena_);
+  queue(shape);
+  if (graphs_.size() < kMaxGraphs) {
+    graphs_.emplace(shape, nullptr);
+  } else if (!warned_) {
+    log::warn("batches have more than {} shapes; further ones run without a graph", kMaxGraphs);
+    warned_ = true;
+  }
+}
+
+std::unique_ptr<DeviceGraph> TrainStep::capture(const StepShape& shape) {
+  try {
+    const ArenaScope scope(*arena_);
+    std::unique_ptr<DeviceGraph> graph = device_.backend().capture([&] { queue(shape); });
+    if (scope.live() > 0) throw InternalError("a tensor made in the step outlives it");
+    return graph;
+  } catch (const std::exception& e) {
+    log::warn("the training step cannot be recorded as a graph and runs without one: {}", e.what());
+  }
+  drop_graphs();
+  arena_.reset();
+  return nullptr;
+}
+
+const DeviceGraph* TrainStep::graph(const StepShape& shape) const {
+  const auto found = graphs_.find(shape);
+  return found == graphs_.end() ? nullptr : found->second.get();
+}
+
+void TrainStep::drop_graphs() { graphs_.clear(); }
 
 std::vector<StepStatistics> TrainStep::drain() {
   std::vector<StepStatistics> drained;

@@ -1,6 +1,9 @@
 // One training step: standardise, forward, loss, backward, update; and the ring of statistics that is read every few steps.
 #pragma once
+#include <compare>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,20 +20,49 @@ struct StepStatistics {
   std::vector<float> values;  // loss, then Recipe::statistic_names()
 };
 
+/// Steps of one shape queue the same work.
+struct StepShape {
+  std::int64_t rows = 0;
+  std::int64_t tag = 0;  // SampledBatch::tag
+  auto operator<=>(const StepShape&) const = default;
+};
+
+/// On a device that captures, unless options.graph is off: the first step of a shape runs eagerly, the second is recorded, and
+/// from then on that shape is one launch with the same bits. What cannot be recorded runs eagerly, after one warning.
 class TrainStep {
  public:
   /// `log_every` is the capacity of the statistics ring. All references must outlive the step.
   TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Optimizer& optimizer, StepScalars& scalars,
             const TrainOptions& options, const PackedSplit& split);
 
-  /// Runs the step scalars.step() on the batch. Does not wait for the device.
+  /// Queues the step scalars.step() on the batch. Does not wait for it, only for the batch to be copied: its memory may be
+  /// reused.
   void run(const Batch& batch);
   /// Waits for the device; the statistics of the steps since the last call, in order.
   std::vector<StepStatistics> drain();
   /// Names of StepStatistics::values.
   const std::vector<std::string>& names() const { return names_; }
 
+  /// The graph that replays steps of this shape; null while they run eagerly.
+  const DeviceGraph* graph(const StepShape& shape) const;
+  /// Forgets what was recorded.
+  void drop_graphs();
+
  private:
+  /// The batch at addresses that stay the same from step to step. On a GPU the next batch's pixels arrive in `next` while
+  /// the step under way works on `pixels`.
+  struct Input {
+    Tensor pixels, next, labels, index;
+  };
+  /// Queues the step on the input.
+  void queue(const StepShape& shape);
+  void load(const Batch& batch);
+  void load_pixels(const Batch& batch);
+  void replay(const StepShape& shape);
+  void warm_up(const StepShape& shape);
+  /// Null, after a warning, when the step cannot be recorded; from then on it is not tried again.
+  std::unique_ptr<DeviceGraph> capture(const StepShape& shape);
+
   Device& device_;
   Recipe& recipe_;
   ParameterBlock& block_;
@@ -38,11 +70,17 @@ class TrainStep {
   StepScalars& scalars_;
   const TrainOptions& options_;
   const PackedSplit& split_;
-  std::int64_t crop_;
+  std::int64_t crop_, max_rows_;
   std::vector<std::string> names_;
   Tensor ring_;
+  Input input_;
+  std::unique_ptr<HostCopies> copies_;  // null on the CPU
   std::vector<std::int32_t> index_;
   std::vector<std::uint64_t> pending_;
+  std::unique_ptr<PoolArena> arena_;                          // of the graphs' memory; null where steps always run eagerly
+  std::map<StepShape, std::unique_ptr<DeviceGraph>> graphs_;  // null: the shape ran once
+  std::uint64_t phase_;
+  bool warned_ = false;
 };
 
 /// The element type of the trunk's activations for the configuration's precision.

@@ -51,7 +51,12 @@ struct Trainer::Impl {
   double last_loss = 0;
 
   Impl(Device& on, const TrainOptions& with, const PackedSet& from, RunDir& into)
-      : device(on), options(with), data(from), run_dir(into), scalars(on), loader(from.train) {
+      : device(on),
+        options(with),
+        data(from),
+        run_dir(into),
+        scalars(on),
+        loader(from.train, {.allocator = on.backend().host_allocator()}) {
     run_dir.checkpoints().set_keep(options.run.keep);
     validated_part = options.validation.part;
     train_checksum = data.train.content_checksum();

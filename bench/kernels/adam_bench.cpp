@@ -12,14 +12,12 @@ std::vector<Benchmark> adam_benchmarks() {
            {elements_axis()},
            [](Arena& arena, const Sizes& sizes) {
              const std::int64_t n = sizes["elements"];
-             const AdamArgs args{.n = n,
+             const AdamArgs args{.stretches = {{{0, n, arena.put_one(1e-5f), 1e-4}}},
                                  .grad = arena.uniform(n),
                                  .value = arena.uniform(n),
                                  .m = arena.output<float>(n),
                                  .v = arena.output<float>(n),
-                                 .learning_rate = arena.put_one(1e-5f),
-                                 .step = arena.put_one<std::uint64_t>(10),
-                                 .weight_decay = 1e-4};
+                                 .step = arena.put_one<std::uint64_t>(10)};
              return arena.job(streaming(28 * static_cast<double>(n), 14 * static_cast<double>(n)),
                               [args](auto exec) { adam(args, exec); });
            }}};

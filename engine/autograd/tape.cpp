@@ -49,8 +49,9 @@ Var Tape::record(const char* op, Tensor value, const std::vector<Var>& inputs, b
 
 void Tape::backward(const Var& output) {
   SWATH_CHECK(output.value().numel() == 1, "backward of a {} needs a gradient", output.shape().str());
-  const float one = 1;
-  backward(output, Tensor::from_host(device_, output.shape(), &one));
+  const Tensor one = Tensor::empty(device_, output.shape());
+  device_.run([&](auto exec) { kernels::fill({.n = 1, .out = one.raw(), .value = 1}, exec); });
+  backward(output, one);
 }
 
 void Tape::backward(const Var& output, Tensor d_output) {

@@ -29,40 +29,48 @@ StoragePool::StoragePool(std::shared_ptr<Allocator> allocator) : allocator_(std:
 
 StoragePool::~StoragePool() { trim(); }
 
-void* StoragePool::take(std::size_t bytes, Tag tag) {
-  const std::size_t size = rounded(bytes);
-  const std::lock_guard lock(mutex_);
-  // A cached block may be up to 1/8 larger than asked.
-  auto found = free_.lower_bound(size);
-  while (found != free_.end() && found->second.empty()) found = free_.erase(found);
+// A cached block may be up to 1/8 larger than asked.
+StoragePool::Block StoragePool::take_cached(FreeBlocks& blocks, std::size_t size) {
+  auto found = blocks.lower_bound(size);
+  while (found != blocks.end() && found->second.empty()) found = blocks.erase(found);
+  if (found == blocks.end() || found->first > size + size / 8) return {};
+  const Block block{found->second.back(), found->first};
+  found->second.pop_back();
+  return block;
+}
+
+StoragePool::Block StoragePool::allocate(std::size_t size, Tag tag) {
   void* pointer = nullptr;
-  std::size_t got = size;
-  if (found != free_.end() && found->first <= size + size / 8) {
-    pointer = found->second.back();
-    got = found->first;
-    found->second.pop_back();
-  } else {
+  try {
+    pointer = allocator_->allocate(size);
+  } catch (const DeviceError&) {
+    release_cached();
     try {
       pointer = allocator_->allocate(size);
     } catch (const DeviceError&) {
-      for (auto& [cached, blocks] : free_) {
-        for (void* block : blocks) allocator_->deallocate(block, cached), reserved_ -= cached;
-        blocks.clear();
-      }
-      try {
-        pointer = allocator_->allocate(size);
-      } catch (const DeviceError&) {
-        throw DeviceError(out_of_memory(size, tag));
-      }
+      throw DeviceError(out_of_memory(size, tag));
     }
-    reserved_ += size;
   }
-  live_.emplace(pointer, Live{got, tag});
+  reserved_ += size;
+  return {pointer, size};
+}
+
+void* StoragePool::take(std::size_t bytes, Tag tag) {
+  const std::size_t size = rounded(bytes);
+  const std::lock_guard lock(mutex_);
+  Block block = arena_ ? take_cached(arena_->free_, size) : Block{};
+  if (!block.pointer) {
+    block = take_cached(free_, size);
+    if (!block.pointer) block = allocate(size, tag);
+    if (arena_) arena_->bytes_ += block.bytes;
+  }
+  if (arena_) ++arena_->taken_;
+  live_.emplace(block.pointer, Live{block.bytes, tag, arena_, arena_ ? arena_->scope_ : 0});
   for (MemoryUse* use : {&by_tag_[static_cast<std::size_t>(tag)], &total_}) {
-    use->current += got;
+    use->current += block.bytes;
     use->peak = std::max(use->peak, use->current);
   }
-  return pointer;
+  return block.pointer;
 }
 
 void StoragePool::give(void* pointer) noexcept {
@@ -73,15 +81,20 @@ void StoragePool::give(void* pointer) noexcept {
   live_.erase(found);
   by_tag_[static_cast<std::size_t>(block.tag)].current -= block.bytes;
   total_.current -= block.bytes;
-  free_[block.bytes].push_back(pointer);
+  if (block.arena && block.scope == block.arena->scope_) --block.arena->taken_;
+  (block.arena ? block.arena->free_ : free_)[block.bytes].push_back(pointer);
 }
 
-void StoragePool::trim() noexcept {
-  const std::lock_guard lock(mutex_);
+void StoragePool::release_cached() noexcept {
   for (auto& [bytes, blocks] : free_) {
     for (void* block : blocks) allocator_->deallocate(block, bytes), reserved_ -= bytes;
   }
   free_.clear();
+}
+
+void StoragePool::trim() noexcept {
+  const std::lock_guard lock(mutex_);
+  release_cached();
 }
 
 MemoryUse StoragePool::use(Tag tag) const {
@@ -127,6 +140,43 @@ std::string StoragePool::out_of_memory(std::size_t bytes, Tag tag) const {
   }
   return fmt::format("out of memory: {:.1f} MiB needed for {}, {:.1f} MiB free, in use: {}; a smaller batch would fit",
                      mib(bytes), name_of(tag), mib(allocator_->free_bytes()), largest.empty() ? "nothing" : largest);
+}
+
+PoolArena::PoolArena(std::shared_ptr<StoragePool> pool) : pool_(std::move(pool)) {}
+
+PoolArena::~PoolArena() {
+  const std::lock_guard lock(pool_->mutex_);
+  for (auto& [bytes, blocks] : free_) {
+    auto& cached = pool_->free_[bytes];
+    cached.insert(cached.end(), blocks.begin(), blocks.end());
+  }
+  for (auto& [pointer, block] : pool_->live_) {
+    if (block.arena == this) block.arena = nullptr;
+  }
+}
+
+std::size_t PoolArena::bytes() const {
+  const std::lock_guard lock(pool_->mutex_);
+  return bytes_;
+}
+
+ArenaScope::ArenaScope(PoolArena& arena) : arena_(arena) {
+  StoragePool& pool = *arena.pool_;
+  const std::lock_guard lock(pool.mutex_);
+  SWATH_CHECK(!pool.arena_, "two arenas of one pool are open");
+  pool.arena_ = &arena;
+  ++arena.scope_;
+  arena.taken_ = 0;
+}
+
+ArenaScope::~ArenaScope() {
+  const std::lock_guard lock(arena_.pool_->mutex_);
+  arena_.pool_->arena_ = nullptr;
+}
+
+std::size_t ArenaScope::live() const {
+  const std::lock_guard lock(arena_.pool_->mutex_);
+  return arena_.taken_;
 }
 
 Storage::Storage(std::shared_ptr<StoragePool> pool, std::size_t bytes, Tag tag)

@@ -34,6 +34,46 @@ struct MemoryUse {
   std::size_t peak = 0;
 };
 
+class StoragePool;
+
+/// Blocks set aside within a pool for work that was captured with their addresses: what is taken while an ArenaScope is open
+/// belongs to the arena and returns to it. Outlives that work.
+class PoolArena {
+ public:
+  explicit PoolArena(std::shared_ptr<StoragePool> pool);
+  /// Its blocks return to the pool's cache; one still in use does so when it is given back.
+  ~PoolArena();
+  PoolArena(const PoolArena&) = delete;
+  PoolArena& operator=(const PoolArena&) = delete;
+
+  /// Bytes set aside, in use or not.
+  std::size_t bytes() const;
+
+ private:
+  friend class StoragePool;
+  friend class ArenaScope;
+  std::shared_ptr<StoragePool> pool_;
+  std::map<std::size_t, std::vector<void*>> free_;
+  std::size_t bytes_ = 0;
+  std::uint64_t scope_ = 0;  // the number of the last one
+  std::size_t taken_ = 0;    // in it, and still in use
+};
+
+/// While alive, blocks of the arena's pool come from the arena. Scopes do not nest.
+class ArenaScope {
+ public:
+  explicit ArenaScope(PoolArena& arena);
+  ~ArenaScope();
+  ArenaScope(const ArenaScope&) = delete;
+  ArenaScope& operator=(const ArenaScope&) = delete;
+
+  /// Blocks taken since it was opened that are still in use.
+  std::size_t live() const;
+
+ private:
+  PoolArena& arena_;
+};
+
 /// Caches freed blocks by size, so that the same sequence of requests gets the same addresses. Thread-safe.
 class StoragePool {
  public:
@@ -44,7 +84,7 @@ class StoragePool {
 
   void* take(std::size_t bytes, Tag tag);
   void give(void* pointer) noexcept;
-  /// Returns cached blocks to the allocator.
+  /// Returns cached blocks to the allocator; an arena keeps its own.
   void trim() noexcept;
 
   MemoryUse use(Tag tag) const;
@@ -57,15 +97,28 @@ class StoragePool {
   std::string report() const;
 
  private:
+  friend class PoolArena;
+  friend class ArenaScope;
+  using FreeBlocks = std::map<std::size_t, std::vector<void*>>;
+  struct Block {
+    void* pointer = nullptr;
+    std::size_t bytes = 0;
+  };
   struct Live {
     std::size_t bytes;
     Tag tag;
+    PoolArena* arena;     // null: none
+    std::uint64_t scope;  // of the arena
   };
+  static Block take_cached(FreeBlocks& blocks, std::size_t size);
+  Block allocate(std::size_t size, Tag tag);
+  void release_cached() noexcept;
   std::string out_of_memory(std::size_t bytes, Tag tag) const;
 
   std::shared_ptr<Allocator> allocator_;
   mutable std::mutex mutex_;
-  std::map<std::size_t, std::vector<void*>> free_;
+  FreeBlocks free_;
+  PoolArena* arena_ = nullptr;
   std::unordered_map<void*, Live> live_;
   std::array<MemoryUse, kTagCount> by_tag_{};
   MemoryUse total_;

@@ -1,5 +1,6 @@
 // The vendor seam: what oneDNN and BLAS do on the CPU, cuDNN and cuBLASLt on CUDA. Everything else is an own kernel.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,6 +43,35 @@ struct MemoryInfo {
   std::size_t free = 0, total = 0;
 };
 
+/// What a captured piece of work consists of.
+struct GraphSize {
+  std::int64_t kernels = 0, copies = 0, fills = 0;
+};
+
+/// Work that was recorded once and is queued again, on the stream of its device, by one call. The memory that it names must
+/// outlive it, and hold what it held then.
+class DeviceGraph {
+ public:
+  virtual ~DeviceGraph() = default;
+  virtual void launch() = 0;
+  virtual GraphSize size() const = 0;
+};
+
+/// Copies from the host beside the work on the device's stream, into a buffer that this work reads: copy, acquire, work that
+/// reads the buffer, release, and again.
+class HostCopies {
+ public:
+  virtual ~HostCopies() = default;
+  /// Queues a copy, which begins when the device has come to the last release().
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// Work queued from here on begins when the copies are done.
+  virtual void acquire() = 0;
+  /// The buffer may be overwritten when the work queued so far is done.
+  virtual void release() = 0;
+  /// Whether the copies are done, and the host memory may be reused. Does not wait.
+  virtual bool done() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -65,6 +95,18 @@ class Backend {
   virtual void copy_from_host(void* to, const void* from, std::size_t bytes) = 0;
   virtual void copy_to_host(void* to, const void* from, std::size_t bytes) = 0;
   virtual void synchronize() = 0;
+
+  /// Null on the CPU, where kernels read host memory in place.
+  virtual std::unique_ptr<HostCopies> host_copies() { return nullptr; }
+  /// Host memory that the device copies from without an intermediate copy; null on the CPU.
+  virtual std::shared_ptr<Allocator> host_allocator() { return nullptr; }
+
+  /// Whether capture() records; never on the CPU.
+  virtual bool captures() const { return false; }
+  /// Records what `work` queues on the stream instead of running it; null where nothing is recorded, and then `work` is not
+  /// called. Work that waits for the device or copies from or to the host cannot be recorded. Rethrows what `work` throws;
+  /// InternalError when the device refuses.
+  virtual std::unique_ptr<DeviceGraph> capture(const std::function<void()>& /*work*/) { return nullptr; }
 
   /// Memory of the device, as the driver or the system tells it.
   virtual MemoryInfo memory_info() const = 0;

@@ -114,7 +114,7 @@ void ParameterBlock::begin_step() {
 
 void ParameterBlock::end_backward() {
   for (Parameter& p : parameters_) {
-    if (!p.grad_written) p.grad.fill_zero();
+    if (!p.grad_written && p.trainable == Trainable::yes) p.grad.fill_zero();
   }
 }
 

@@ -87,7 +87,7 @@ class ParameterBlock {
 
   /// Before a backward pass: no gradient is written yet.
   void begin_step();
-  /// After it: gradients that nothing wrote are zero.
+  /// After it: gradients of trained parameters that nothing wrote are zero. Those of frozen ones always are.
   void end_backward();
 
  private:

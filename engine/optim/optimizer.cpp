@@ -26,56 +26,65 @@ Optimizer::Optimizer(ParameterBlock& block, OptimizerOptions options) : block_(b
 }
 
 void Optimizer::step(const StepScalars& scalars) {
-  for (int i = 0; i < kParameterGroups; ++i) {
-    const auto group = static_cast<ParameterGroup>(i);
-    // Frozen parameters keep their place in the flat arrays; the update runs over the trained stretches between them.
-    ParameterRange stretch{block_.range(group).begin, block_.range(group).begin};
-    const auto update = [&] {
-      if (stretch.size() > 0) step_range(stretch, options_.group(group), scalars.learning_rate_pointer(group), scalars);
-    };
-    for (const Parameter& parameter : block_.parameters()) {
-      if (parameter.group != group) continue;
-      if (parameter.trainable == Trainable::yes) {
-        stretch.end = parameter.place.end;
-      } else {
-        update();
-        stretch = {parameter.place.end, parameter.place.end};
-      }
-    }
-    update();
-  }
-}
-
-void Optimizer::step_range(ParameterRange range, const GroupOptions& group, const float* learning_rate,
-                           const StepScalars& scalars) {
-  float* value = block_.values().data<float>() + range.begin;
-  const float* grad = block_.grads().data<float>() + range.begin;
-  float* first = first_.data<float>() + range.begin;
+  const std::vector<Stretch> stretches = trained_stretches();
   if (options_.kind == "sgd") {
-    const kernels::SgdArgs args{.n = range.size(),
-                                .grad = grad,
-                                .value = value,
-                                .buffer = options_.momentum > 0 ? first : nullptr,
-                                .learning_rate = learning_rate,
-                                .momentum = options_.momentum,
-                                .weight_decay = static_cast<float>(group.weight_decay)};
-    block_.device().run([&](auto exec) { kernels::sgd(args, exec); });
+    for (const Stretch& stretch : stretches) sgd(stretch, scalars);
     return;
   }
-  const kernels::AdamArgs args{
-      .n = range.size(),
-      .grad = grad,
-      .value = value,
-      .m = first,
-      .v = second_.data<float>() + range.begin,
-      .learning_rate = learning_rate,
-      .step = scalars.updates_pointer(),
-      .beta1 = options_.beta1,
-      .beta2 = options_.beta2,
-      .eps = options_.eps,
-      .weight_decay = group.weight_decay,
-      .decay = options_.kind == "adamw" ? kernels::WeightDecay::decoupled : kernels::WeightDecay::coupled};
-  block_.device().run([&](auto exec) { kernels::adam(args, exec); });
+  kernels::AdamArgs args{.count = 0,
+                         .grad = block_.grads().data<float>(),
+                         .value = block_.values().data<float>(),
+                         .m = first_.data<float>(),
+                         .v = second_.data<float>(),
+                         .step = scalars.updates_pointer(),
+                         .beta1 = options_.beta1,
+                         .beta2 = options_.beta2,
+                         .eps = options_.eps,
+                         .decay = options_.kind == "adamw" ? kernels::WeightDecay::decoupled : kernels::WeightDecay::coupled};
+  const auto update = [&] {
+    if (args.count) block_.device().run([&](auto exec) { kernels::adam(args, exec); });
+    args.count = 0;
+  };
+  for (const Stretch& stretch : stretches) {
+    args.stretches[static_cast<std::size_t>(args.count++)] = {stretch.range.begin, stretch.range.end,
+                                                              scalars.learning_rate_pointer(stretch.group),
+                                                              options_.group(stretch.group).weight_decay};
+    if (args.count == static_cast<std::int64_t>(kernels::kAdamStretches)) update();
+  }
+  update();
+}
+
+// Frozen parameters keep their place in the flat arrays; the update runs over the trained stretches between them.
+std::vector<Optimizer::Stretch> Optimizer::trained_stretches() const {
+  std::vector<Stretch> stretches;
+  for (int i = 0; i < kParameterGroups; ++i) {
+    const auto group = static_cast<ParameterGroup>(i);
+    bool open = false;
+    for (const Parameter& parameter : block_.parameters()) {
+      if (parameter.group != group) continue;
+      if (parameter.trainable == Trainable::no) {
+        open = false;
+      } else if (open) {
+        stretches.back().range.end = parameter.place.end;
+      } else {
+        stretches.push_back({group, parameter.place});
+        open = true;
+      }
+    }
+  }
+  return stretches;
+}
+
+void Optimizer::sgd(const Stretch& stretch, const StepScalars& scalars) {
+  const std::int64_t begin = stretch.range.begin;
+  const kernels::SgdArgs args{.n = stretch.range.size(),
+                              .grad = block_.grads().data<float>() + begin,
+                              .value = block_.values().data<float>() + begin,
+                              .buffer = options_.momentum > 0 ? first_.data<float>() + begin : nullptr,
+                              .learning_rate = scalars.learning_rate_pointer(stretch.group),
+                              .momentum = options_.momentum,
+                              .weight_decay = static_cast<float>(options_.group(stretch.group).weight_decay)};
+  block_.device().run([&](auto exec) { kernels::sgd(args, exec); });
 }
 
 }  // namespace swath

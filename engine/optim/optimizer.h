@@ -1,6 +1,7 @@
-// Adam, AdamW and SGD over the flat parameter block: one launch per group (methods.md §3).
+// Adam, AdamW and SGD over the flat parameter block (methods.md §3): Adam in one launch, SGD in one per group.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "engine/core/config.h"
 #include "engine/nn/parameter.h"
@@ -57,7 +58,13 @@ class Optimizer {
   const OptimizerOptions& options() const { return options_; }
 
  private:
-  void step_range(ParameterRange range, const GroupOptions& group, const float* learning_rate, const StepScalars& scalars);
+  /// Trained parameters of one group that lie side by side.
+  struct Stretch {
+    ParameterGroup group;
+    ParameterRange range;
+  };
+  std::vector<Stretch> trained_stretches() const;
+  void sgd(const Stretch& stretch, const StepScalars& scalars);
 
   ParameterBlock& block_;
   OptimizerOptions options_;

@@ -147,5 +147,63 @@ TEST(StoragePool, ThreadsShareIt) {
   EXPECT_EQ(pool->use().current, 0u);
 }
 
+TEST(PoolArena, KeepsItsBlocksApart) {
+  const auto pool = std::make_shared<StoragePool>(std::make_shared<LimitedAllocator>(64 * kMiB));
+  PoolArena arena(pool);
+  void* inside = nullptr;
+  {
+    const ArenaScope scope(arena);
+    inside = pool->take(kMiB, Tag::activations);
+    EXPECT_EQ(scope.live(), 1u);
+    pool->give(inside);
+    EXPECT_EQ(scope.live(), 0u);
+  }
+  EXPECT_EQ(arena.bytes(), kMiB);
+  pool->trim();
+  EXPECT_EQ(pool->reserved(), kMiB) << "trim takes nothing from an arena";
+  void* const outside = pool->take(kMiB, Tag::activations);
+  EXPECT_NE(outside, inside);
+  {
+    const ArenaScope scope(arena);
+    EXPECT_EQ(pool->take(kMiB, Tag::activations), inside);
+  }
+  {
+    const ArenaScope scope(arena);
+    pool->give(inside);
+    EXPECT_EQ(scope.live(), 0u) << "the block was taken in another scope";
+    EXPECT_EQ(pool->take(kMiB, Tag::activations), inside);
+    EXPECT_EQ(scope.live(), 1u);
+  }
+  pool->give(inside);
+  pool->give(outside);
+}
+
+TEST(PoolArena, TakesOverCachedBlocksAndReturnsThemAtItsEnd) {
+  const auto pool = std::make_shared<StoragePool>(std::make_shared<LimitedAllocator>(64 * kMiB));
+  void* const cached = pool->take(kMiB, Tag::activations);
+  pool->give(cached);
+  void* used = nullptr;
+  {
+    PoolArena arena(pool);
+    const ArenaScope scope(arena);
+    EXPECT_EQ(pool->take(kMiB, Tag::activations), cached);
+    used = pool->take(2 * kMiB, Tag::activations);
+    pool->give(cached);
+  }
+  EXPECT_EQ(pool->take(kMiB, Tag::activations), cached);
+  pool->give(used);
+  EXPECT_EQ(pool->take(2 * kMiB, Tag::activations), used);
+  EXPECT_EQ(pool->reserved(), 3 * kMiB);
+  pool->give(cached);
+  pool->give(used);
+}
+
+TEST(PoolArena, ScopesDoNotNest) {
+  const auto pool = std::make_shared<StoragePool>(std::make_shared<LimitedAllocator>(kMiB));
+  PoolArena one(pool), two(pool);
+  const ArenaScope scope(one);
+  EXPECT_THROW(ArenaScope second(two), InternalError);
+}
+
 }  // namespace
 }  // namespace swath

@@ -28,13 +28,11 @@ TEST_P(OptimizerTest, AdamAndAdamWFollowTheReference) {
         CaseMemory memory(GetParam());
         const auto start = random_floats(n, 1);
         const std::vector<float> zero(static_cast<std::size_t>(n), 0.0f);
-        AdamArgs args{.n = n,
-                      .value = memory.put(start, misalign),
+        AdamArgs args{.value = memory.put(start, misalign),
                       .m = memory.put(zero, misalign),
                       .v = memory.put(zero, misalign),
-                      .learning_rate = memory.put_one(kRate),
-                      .weight_decay = static_cast<double>(kDecay),
                       .decay = decay};
+        args.stretches[0] = {0, n, memory.put_one(kRate), static_cast<double>(kDecay)};
         std::vector<double> value = to_double(start), m(start.size(), 0), v(start.size(), 0);
         std::vector<float> naive = start, naive_m = zero, naive_v = zero;
         const reference::AdamOptions options{.rate = static_cast<double>(kRate),
@@ -54,6 +52,39 @@ TEST_P(OptimizerTest, AdamAndAdamWFollowTheReference) {
         expect_close(memory.get(args.m, n), m, naive_m);
         expect_close(memory.get(args.v, n), v, naive_v);
       }
+}
+
+TEST_P(OptimizerTest, AdamLeavesWhatLiesBetweenStretches) {
+  for (const std::int64_t shift : {0, 1}) {
+    CaseMemory memory(GetParam());
+    const auto start = random_floats(2000, 1), grad = random_floats(2000, 2);
+    const std::vector<float> zero(2000, 0.0f);
+    AdamArgs together{.count = 3,
+                      .grad = memory.put(grad),
+                      .value = memory.put(start),
+                      .m = memory.put(zero),
+                      .v = memory.put(zero),
+                      .step = memory.put_one<std::uint64_t>(1)};
+    const std::array<AdamStretch, 3> stretches{{{4 + shift, 1500, memory.put_one(kRate), 0.1},
+                                                {1504, 1504, memory.put_one(kRate), 0},
+                                                {1600 + shift, 1603 + shift, memory.put_one(2 * kRate), 0}}};
+    std::copy(stretches.begin(), stretches.end(), together.stretches.begin());
+    memory.run([&](auto exec) { adam(together, exec); });
+    std::vector<double> value = to_double(start), m(2000, 0), v(2000, 0);
+    std::vector<float> naive = start, naive_m = zero, naive_v = zero;
+    for (const AdamStretch& s : stretches) {
+      const reference::AdamOptions options{.rate = static_cast<double>(s.begin < 1500 ? kRate : 2 * kRate),
+                                           .decay = s.weight_decay};
+      for (auto i = static_cast<std::size_t>(s.begin); i < static_cast<std::size_t>(s.end); ++i) {
+        reference::adam_step(options, 1, static_cast<double>(grad[i]), value[i], m[i], v[i]);
+        reference::adam_step(options, 1, grad[i], naive[i], naive_m[i], naive_v[i]);
+      }
+    }
+    expect_close(memory.get(together.value, 2000), value, naive);
+    expect_close(memory.get(together.m, 2000), m, naive_m);
+    const std::vector<float> after = memory.get(together.value, 2000);
+    for (const std::size_t i : {0u, 3u, 1500u, 1504u, 1599u, 1604u, 1999u}) EXPECT_EQ(after[i], start[i]) << i;
+  }
 }
 
 TEST_P(OptimizerTest, SgdFollowsTheReference) {
@@ -94,13 +125,8 @@ TEST_P(OptimizerTest, ThreeStepsOfPyTorch) {
   CaseMemory memory(GetParam());
   const std::vector<float> start(golden::kValues.begin(), golden::kValues.end()), zero(4, 0.0f);
   const float* rate = memory.put_one(kRate);
-  AdamArgs coupled{.n = 4,
-                   .value = memory.put(start),
-                   .m = memory.put(zero),
-                   .v = memory.put(zero),
-                   .learning_rate = rate,
-                   .weight_decay = 1e-2,
-                   .decay = WeightDecay::coupled};
+  AdamArgs coupled{.value = memory.put(start), .m = memory.put(zero), .v = memory.put(zero), .decay = WeightDecay::coupled};
+  coupled.stretches[0] = {0, 4, rate, 1e-2};
   AdamArgs decoupled = coupled;
   decoupled.value = memory.put(start);
   decoupled.m = memory.put(zero);
@@ -136,7 +162,7 @@ TEST_P(OptimizerTest, FoundInfinitySkipsTheUpdate) {
   for (const std::int32_t found : {2, 0}) {
     const std::int32_t* flag = memory.put_one(found);
     memory.run([&](auto exec) {
-      adam({.n = 9, .grad = grad, .value = value, .m = m, .v = v, .learning_rate = rate, .step = step, .found_inf = flag},
+      adam({.stretches = {{{0, 9, rate, 0}}}, .grad = grad, .value = value, .m = m, .v = v, .step = step, .found_inf = flag},
            exec);
     });
     EXPECT_EQ(memory.get(value, 9) == start, found != 0);

@@ -1,6 +1,5 @@
 // Steps of DiVA on a CUDA device, real or simulated, against the CPU backend: losses, gradients, the key network and the queue;
 // and what a later step costs (methods.md §7).
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -14,11 +13,13 @@
 #include "data/scenes.h"
 #include "recipes/step.h"
 #include "tests/cuda_device.h"
+#include "tests/simulator_counts.h"
 
 namespace swath {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::simulator_counts;
 
 struct Keeper : StateVisitor {
   void tensor(const std::string& name, Tensor& value) override {
@@ -42,16 +43,6 @@ struct Result {
   std::size_t reserved_before = 0, reserved_after = 0;  // bytes of device memory around the last step
   nlohmann::json counts;                                // what a simulator counted in the last step
 };
-
-nlohmann::json simulator_counts() {
-  const auto reset = reinterpret_cast<void (*)()>(dlsym(RTLD_DEFAULT, "gpusim_stats_reset"));
-  const auto read = reinterpret_cast<int (*)(char*, int)>(dlsym(RTLD_DEFAULT, "gpusim_stats_json"));
-  if (!reset || !read) return {};
-  std::vector<char> text(1 << 16);
-  read(text.data(), static_cast<int>(text.size()));
-  reset();
-  return nlohmann::json::parse(text.data());
-}
 
 class CudaDiva : public ::testing::Test {
  protected:
@@ -141,8 +132,8 @@ TEST_F(CudaDiva, ALaterStepNeitherAllocatesNorWaits) {
   EXPECT_EQ(counts.at("frees"), 0);
   for (const char* wait : {"sync_stream", "sync_device", "sync_event", "sync_blocking_memcpy"})
     EXPECT_EQ(counts.at(wait), 0) << wait;
-  // Images, once for both views; labels, the step's scalars, and the gradient that the backward pass starts with.
-  EXPECT_EQ(counts.at("memcpy_h2d"), 4);
+  // Images, once for both views; labels, and the step's scalars.
+  EXPECT_EQ(counts.at("memcpy_h2d"), 3);
   EXPECT_EQ(counts.at("memcpy_d2h"), 0);
 }
 

@@ -1,6 +1,5 @@
 // Whole training steps of the baseline on a CUDA device, real or simulated, against the CPU backend: loss, every gradient,
 // running statistics and the updated parameters; and in bfloat16 against float32.
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -14,11 +13,13 @@
 #include "data/scenes.h"
 #include "recipes/step.h"
 #include "tests/cuda_device.h"
+#include "tests/simulator_counts.h"
 
 namespace swath {
 namespace {
 
 namespace fs = std::filesystem;
+using testing::simulator_counts;
 
 struct StepResult {
   std::vector<float> statistics;
@@ -26,17 +27,6 @@ struct StepResult {
   std::vector<std::size_t> reserved;   // bytes of device memory after each step
   std::vector<nlohmann::json> counts;  // what a simulator counted in each step; nothing on a real device
 };
-
-// Starts counting anew; the counts so far. A null object where no simulator runs.
-nlohmann::json simulator_counts() {
-  const auto reset = reinterpret_cast<void (*)()>(dlsym(RTLD_DEFAULT, "gpusim_stats_reset"));
-  const auto read = reinterpret_cast<int (*)(char*, int)>(dlsym(RTLD_DEFAULT, "gpusim_stats_json"));
-  if (!reset || !read) return {};
-  std::vector<char> text(1 << 16);
-  read(text.data(), static_cast<int>(text.size()));
-  reset();
-  return nlohmann::json::parse(text.data());
-}
 
 // ‖a − b‖ / ‖b‖, or ‖a‖ where b is zero.
 double relative_difference(const std::vector<float>& a, const std::vector<float>& b) {
@@ -146,8 +136,8 @@ TEST_F(CudaStep, LaterStepsNeitherAllocateNorWait) {
   EXPECT_EQ(counts.at("frees"), 0);
   for (const char* wait : {"sync_stream", "sync_device", "sync_event", "sync_blocking_memcpy"})
     EXPECT_EQ(counts.at(wait), 0) << wait;
-  // Images, labels, the step's scalars, and the gradient that the backward pass starts with.
-  EXPECT_EQ(counts.at("memcpy_h2d"), 4);
+  // Images, labels, and the step's scalars.
+  EXPECT_EQ(counts.at("memcpy_h2d"), 3);
   EXPECT_EQ(counts.at("memcpy_d2h"), 0);
 }
 

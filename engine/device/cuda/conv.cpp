@@ -38,12 +38,13 @@ Convolutions::Convolutions(std::shared_ptr<const Context> context, std::shared_p
 Convolutions::~Convolutions() { cudnnDestroy(handle_); }
 
 void Convolutions::execute(const ConvGeometry& geometry, ConvPass pass, void* x, void* w, void* y) {
-  const ConvPlan& plan = plans_.get(key_of(geometry, pass, math_), [&] {
-    return ConvPlan::for_handle({.geometry = geometry, .pass = pass, .math = math_}, handle_);
+  const std::shared_ptr<const ConvPlan> plan = plans_.get(key_of(geometry, pass, math_), [&] {
+    return std::make_shared<const ConvPlan>(ConvPlan::for_handle({.geometry = geometry, .pass = pass, .math = math_}, handle_));
   });
+  if (kept_) kept_->push_back(plan);
   // Freed on return although the work is only queued: later users of the block are queued behind it on the same stream.
-  const Storage workspace(pool_, static_cast<std::size_t>(plan.workspace_bytes()), Tag::workspace);
-  plan.execute(handle_, x, w, y, workspace.data());
+  const Storage workspace(pool_, static_cast<std::size_t>(plan->workspace_bytes()), Tag::workspace);
+  plan->execute(handle_, x, w, y, workspace.data());
   context_->after_call(name_of(pass));
 }
 

@@ -1,6 +1,7 @@
 // Convolutions through cuDNN: NHWC activations, K×R×S×C float32 weights, plans made once per geometry and pass.
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "engine/core/storage.h"
 #include "engine/device/cuda/context.h"
@@ -22,6 +23,9 @@ class Convolutions {
   void backward_data(const ConvGeometry& geometry, void* dy, const float* w, void* dx);
   void backward_weight(const ConvGeometry& geometry, void* x, void* dy, float* dw, GradMode mode);
 
+  /// From now on plans that are executed are appended to `list`, until it is null: captured work needs the code of its plans.
+  void keep_plans(std::vector<std::shared_ptr<const void>>* list) { kept_ = list; }
+
  private:
   void execute(const ConvGeometry& geometry, ConvPass pass, void* x, void* w, void* y);
 
@@ -29,7 +33,8 @@ class Convolutions {
   std::shared_ptr<StoragePool> pool_;
   Float32Math math_;
   cudnnHandle_t handle_ = nullptr;
-  PlanCache<12, ConvPlan> plans_;
+  PlanCache<12, std::shared_ptr<const ConvPlan>> plans_;
+  std::vector<std::shared_ptr<const void>>* kept_ = nullptr;
 };
 
 }  // namespace swath::cuda

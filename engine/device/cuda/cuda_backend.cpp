@@ -1,7 +1,10 @@
 // The vendor seam on CUDA: checks of shapes, copies on the stream, versions.
 #include "engine/device/cuda/cuda_backend.h"
 
+#include "engine/device/cuda/allocator.h"
+#include "engine/device/cuda/copy_stream.h"
 #include "engine/device/cuda/error.h"
+#include "engine/device/cuda/graph.h"
 
 namespace swath::cuda {
 
@@ -84,6 +87,8 @@ void CudaBackend::fill_zero(void* to, std::size_t bytes) {
 
 void CudaBackend::copy_from_host(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
+  // It would be read again at every replay, long after the caller reused it.
+  refuse_while_capturing("a copy from host memory");
   context_->make_current();
   SWATH_CUDA_CALL(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, context_->stream()));
   // Pageable memory has been read when the call returns; page-locked memory is read when the stream gets there.
@@ -95,12 +100,41 @@ void CudaBackend::copy_from_host(void* to, const void* from, std::size_t bytes) 
 
 void CudaBackend::copy_to_host(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
+  refuse_while_capturing("a copy to host memory");
   context_->make_current();
   SWATH_CUDA_CALL(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, context_->stream()));
   context_->synchronize();
 }
 
-void CudaBackend::synchronize() { context_->synchronize(); }
+void CudaBackend::refuse_while_capturing(const char* what) const {
+  if (capturing_) throw InternalError(fmt::format("{} cannot be part of a graph", what));
+}
+
+void CudaBackend::synchronize() {
+  refuse_while_capturing("waiting for the device");
+  context_->synchronize();
+}
+
+std::unique_ptr<HostCopies> CudaBackend::host_copies() { return std::make_unique<CopyStream>(context_); }
+
+std::shared_ptr<Allocator> CudaBackend::host_allocator() { return std::make_shared<PageLockedAllocator>(context_); }
+
+bool CudaBackend::captures() const { return !context_->waits_after_calls(); }
+
+std::unique_ptr<DeviceGraph> CudaBackend::capture(const std::function<void()>& work) {
+  if (!captures()) return nullptr;
+  refuse_while_capturing("another capture");
+  std::vector<std::shared_ptr<const void>> plans;
+  const auto finish = [this](void*) {
+    capturing_ = false;
+    convolutions_.keep_plans(nullptr);
+  };
+  const std::unique_ptr<void, decltype(finish)> restore(this, finish);
+  capturing_ = true;
+  convolutions_.keep_plans(&plans);
+  cudaGraph_t const recorded = record(*context_, work);
+  return std::make_unique<Graph>(context_, recorded, std::move(plans));
+}
 
 MemoryInfo CudaBackend::memory_info() const {
   context_->make_current();

@@ -26,15 +26,26 @@ class CudaBackend final : public Backend {
   void copy_to_host(void* to, const void* from, std::size_t bytes) override;
   void synchronize() override;
 
+  std::unique_ptr<HostCopies> host_copies() override;
+  std::shared_ptr<Allocator> host_allocator() override;
+
+  /// Not with SWATH_SYNC=1, which waits after every call.
+  bool captures() const override;
+  std::unique_ptr<DeviceGraph> capture(const std::function<void()>& work) override;
+
   MemoryInfo memory_info() const override;
   std::vector<std::string> versions() const override;
 
   const Context& context() const { return *context_; }
 
  private:
+  /// Throws InternalError during capture().
+  void refuse_while_capturing(const char* what) const;
+
   std::shared_ptr<const Context> context_;
   Convolutions convolutions_;
   Products products_;
+  bool capturing_ = false;
 };
 
 }  // namespace swath::cuda
