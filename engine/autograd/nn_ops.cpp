@@ -132,6 +132,9 @@ Var batch_norm(Tape& tape, const Var& x, const BatchNorm& norm, Activation activ
     throw UserError(
         fmt::format("batch_norm: {} has {} channels, the input {}", norm.weight->name, norm.weight->shape[0], channels));
   if (!tape.training()) return Var(batch_norm_eval(device, input, norm, activation, residual.value()));
+  if (input.numel() == channels)
+    throw UserError(fmt::format("batch_norm: {} gets one value per channel, which has no variance; use a larger batch or image",
+                                norm.weight->name));
 
   SavedNorm saved{.norm = norm,
                   .activation = activation,

@@ -31,7 +31,8 @@ struct BatchNorm {
 using kernels::Activation;
 
 /// activation(normalise(x) + residual) in one pass; `residual` may be an empty Var. In training the batch's statistics
-/// are used and the running ones updated (unbiased variance); otherwise the running ones are used.
+/// are used and the running ones updated (unbiased variance), which takes N·H·W > 1 (UserError); otherwise the running
+/// ones are used.
 Var batch_norm(Tape& tape, const Var& x, const BatchNorm& norm, Activation activation, const Var& residual = {});
 
 struct PoolOptions {

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "engine/core/error.h"
-#include "engine/device/cuda/plan_cache.h"
 #include "engine/device/device.h"
 #include "tests/cuda_device.h"
 
@@ -358,20 +357,6 @@ TEST_F(CudaBackend, WorksOnTheApplicationsStreamAndMemory) {
   }
   EXPECT_EQ(allocator->live, 0);
   EXPECT_EQ(cudaStreamDestroy(stream), cudaSuccess);
-}
-
-TEST(CudaPlanCache, KeepsTheLatestUsed) {
-  cuda::PlanCache<2, int> cache(2);
-  int made = 0;
-  const auto get = [&](std::int64_t a, std::int64_t b) { return cache.get({a, b}, [&] { return ++made; }); };
-  EXPECT_EQ(get(1, 2), 1);
-  EXPECT_EQ(get(2, 1), 2);
-  EXPECT_EQ(get(1, 2), 1);
-  EXPECT_EQ(get(3, 3), 3);
-  EXPECT_EQ(get(1, 2), 1);
-  EXPECT_EQ(get(2, 1), 4);
-  EXPECT_EQ(cache.size(), 2u);
-  EXPECT_EQ(cache.hits(), 2u);
 }
 
 }  // namespace

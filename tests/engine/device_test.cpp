@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "engine/core/error.h"
+#include "engine/device/plan_cache.h"
 
 namespace swath {
 namespace {
@@ -103,6 +104,20 @@ TEST(Device, TwoAreIndependent) {
   const Tensor t = Tensor::zeros(*first, {1000});
   EXPECT_GT(first->pool()->use().current, 0u);
   EXPECT_EQ(second->pool()->use().current, 0u);
+}
+
+TEST(PlanCache, KeepsTheLatestUsed) {
+  PlanCache<2, int> cache(2);
+  int made = 0;
+  const auto get = [&](std::int64_t a, std::int64_t b) { return cache.get({a, b}, [&] { return ++made; }); };
+  EXPECT_EQ(get(1, 2), 1);
+  EXPECT_EQ(get(2, 1), 2);
+  EXPECT_EQ(get(1, 2), 1);
+  EXPECT_EQ(get(3, 3), 3);
+  EXPECT_EQ(get(1, 2), 1);
+  EXPECT_EQ(get(2, 1), 4);
+  EXPECT_EQ(cache.size(), 2u);
+  EXPECT_EQ(cache.hits(), 2u);
 }
 
 }  // namespace

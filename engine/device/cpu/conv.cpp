@@ -1,9 +1,9 @@
 #include "engine/device/cpu/conv.h"
 
 #include <dnnl.hpp>
-#include <unordered_map>
 
 #include "engine/core/error.h"
+#include "engine/device/plan_cache.h"
 
 namespace swath::cpu {
 
@@ -14,24 +14,12 @@ using dnnl::prop_kind;
 
 enum class Direction : std::uint8_t { forward, backward_data, backward_weight };
 
-struct Key {
-  Direction direction;
-  ConvGeometry geometry;
-  bool operator==(const Key&) const = default;
-};
+// ResNet-50 asks for about 70 plans a batch size, and a sampler may draw batches of any size.
+constexpr std::size_t kPlans = 1024;
 
-// Field by field: the bytes between fields are undefined.
-struct KeyHash {
-  std::size_t operator()(const Key& key) const {
-    const ConvGeometry& g = key.geometry;
-    std::uint64_t hash = static_cast<std::uint64_t>(key.direction) * 16 + static_cast<std::uint64_t>(g.dtype);
-    for (const std::int64_t field : {g.n, g.h, g.w, g.c, g.k, g.r, g.s, g.stride, g.pad}) {
-      hash = (hash ^ static_cast<std::uint64_t>(field)) * 0x9e3779b97f4a7c15u;
-      hash ^= hash >> 29;
-    }
-    return static_cast<std::size_t>(hash);
-  }
-};
+PlanKey<11> key_of(Direction direction, const ConvGeometry& g) {
+  return {static_cast<int>(direction), static_cast<int>(g.dtype), g.n, g.h, g.w, g.c, g.k, g.r, g.s, g.stride, g.pad};
+}
 
 // A primitive and how its weights come from (or go to) the K×R×S×C float32 array.
 struct Plan {
@@ -155,7 +143,7 @@ struct Convolutions::Impl {
   std::shared_ptr<StoragePool> pool;
   dnnl::engine engine;
   dnnl::stream stream;
-  std::unordered_map<Key, Plan, KeyHash> plans;
+  PlanCache<11, Plan> plans{kPlans};
 };
 
 void Convolutions::Impl::add_reorders(Plan& plan, Direction direction) const {
@@ -223,10 +211,7 @@ Plan Convolutions::Impl::make_plan(Direction direction, const ConvGeometry& g) c
 }
 
 const Plan& Convolutions::Impl::plan(Direction direction, const ConvGeometry& geometry) {
-  const Key key{direction, geometry};
-  const auto found = plans.find(key);
-  if (found != plans.end()) return found->second;
-  return plans.emplace(key, make_plan(direction, geometry)).first->second;
+  return plans.get(key_of(direction, geometry), [&] { return make_plan(direction, geometry); });
 }
 
 namespace {

@@ -6,7 +6,7 @@
 #include "engine/core/storage.h"
 #include "engine/device/cuda/context.h"
 #include "engine/device/cuda/conv_plan.h"
-#include "engine/device/cuda/plan_cache.h"
+#include "engine/device/plan_cache.h"
 
 namespace swath::cuda {
 

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <utility>
 
-namespace swath::cuda {
+namespace swath {
 
 template <std::size_t N>
 using PlanKey = std::array<std::int64_t, N>;
@@ -61,4 +61,4 @@ class PlanCache {
   std::size_t hits_ = 0, misses_ = 0;
 };
 
-}  // namespace swath::cuda
+}  // namespace swath
