@@ -41,18 +41,6 @@ std::string safe_join(const std::string& root, const std::string& relative, cons
   return root + "/" + relative;
 }
 
-FileDescriptor::~FileDescriptor() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
-FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
-  if (this != &other) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = other.release();
-  }
-  return *this;
-}
-
 void read_file(const std::string& path, std::size_t limit, std::vector<std::uint8_t>& out) {
   const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) throw DataError(fmt::format("{} cannot be opened: {}", path, system_message()));
@@ -92,16 +80,6 @@ void write_at(const FileDescriptor& file, const std::string& path, const void* b
     count -= static_cast<std::size_t>(n);
   }
 }
-
-namespace {
-
-void sync_folder_of(const std::string& path) {
-  const std::string folder = fs::path(path).parent_path().string();
-  const FileDescriptor fd(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() >= 0) ::fsync(fd.get());
-}
-
-}  // namespace
 
 void rename_file(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0)

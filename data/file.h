@@ -1,5 +1,4 @@
-// Files of an archive: names resolved below a root, whole reads with a limit, descriptors. (engine/io/file.h writes files
-// that are whole or absent.)
+// Files of an archive: names resolved below a root, whole reads with a limit, folders.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +6,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/io/file.h"
 
 namespace swath {
 
@@ -34,24 +34,6 @@ void make_folder(const std::string& path);
 std::vector<std::string> list_folder(const std::string& path);
 bool is_folder(const std::string& path);
 bool is_file(const std::string& path);
-
-/// A POSIX file descriptor that closes itself.
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
-  ~FileDescriptor();
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.release()) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
-  int get() const { return fd_; }
-  int release() {
-    const int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-
- private:
-  int fd_;
-};
 
 /// pwrite of everything at `offset`; DataError that names the file when the disk is full or fails.
 void write_at(const FileDescriptor& file, const std::string& path, const void* bytes, std::size_t count, std::uint64_t offset);

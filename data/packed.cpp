@@ -1,49 +1,36 @@
 #include "data/packed.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "data/file.h"
 #include "data/packed_format.h"
 #include "data/workers.h"
 #include "engine/core/error.h"
+#include "engine/io/file.h"
 
 namespace swath {
 
 struct PackedSplit::Impl {
   PackedInfo info;
   std::string path;
-  const std::uint8_t* map = nullptr;
-  std::size_t map_bytes = 0, header_bytes = 0;
-
-  Impl() = default;
-  Impl(const Impl&) = delete;
-  Impl& operator=(const Impl&) = delete;
-  ~Impl() {
-    if (map) ::munmap(const_cast<std::uint8_t*>(map), map_bytes);
-  }
+  std::optional<MappedFile> map;
+  std::size_t header_bytes = 0;
 
   void open() {
-    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    struct stat status {};
-    if (file.get() < 0 || ::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode))
-      throw DataError(fmt::format("{} cannot be opened; pack again", path));
+    map.emplace(path);
     const std::string header = packed_header(info.image, static_cast<std::int64_t>(info.ids.size()));
     header_bytes = header.size();
-    map_bytes = header_bytes + info.ids.size() * info.image.bytes();
-    if (static_cast<std::uint64_t>(status.st_size) != map_bytes)
+    const std::size_t promised = header_bytes + info.ids.size() * info.image.bytes();
+    if (map->size() != promised)
       throw DataError(fmt::format("{} has {} bytes where its sidecar promises {}; the file is torn, pack again", path,
-                                  status.st_size, map_bytes));
-    void* address = ::mmap(nullptr, map_bytes, PROT_READ, MAP_SHARED, file.get(), 0);
-    if (address == MAP_FAILED) throw DataError(fmt::format("{} cannot be mapped into memory: {}", path, system_message()));
-    map = static_cast<const std::uint8_t*>(address);
-    if (std::memcmp(map, header.data(), header_bytes) != 0)
+                                  map->size(), promised));
+    if (std::memcmp(map->data(), header.data(), header_bytes) != 0)
       throw DataError(fmt::format("{} has a header that does not match its sidecar; pack again", path));
   }
 };
@@ -71,13 +58,13 @@ PackedSplit PackedSplit::open(const std::string& file) {
 const PackedInfo& PackedSplit::info() const { return impl_->info; }
 const std::string& PackedSplit::path() const { return impl_->path; }
 std::int64_t PackedSplit::rows() const { return static_cast<std::int64_t>(impl_->info.ids.size()); }
-const std::uint8_t* PackedSplit::pixels() const { return impl_->map + impl_->header_bytes; }
+const std::uint8_t* PackedSplit::pixels() const { return impl_->map->data() + impl_->header_bytes; }
 
 void PackedSplit::will_need(std::int64_t i) const {
   static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = static_cast<std::size_t>(row(i) - impl_->map);
+  const auto begin = static_cast<std::size_t>(row(i) - impl_->map->data());
   const std::size_t aligned = begin / page * page;
-  ::madvise(const_cast<std::uint8_t*>(impl_->map) + aligned, begin - aligned + row_bytes(), MADV_WILLNEED);
+  ::madvise(const_cast<std::uint8_t*>(impl_->map->data()) + aligned, begin - aligned + row_bytes(), MADV_WILLNEED);
 }
 
 std::uint64_t PackedSplit::content_checksum() const {

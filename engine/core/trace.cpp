@@ -1,11 +1,13 @@
 #include "engine/core/trace.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
 
 #include "engine/core/log.h"
 #include "engine/device/device.h"
+#include "kernels/nonfinite.h"
 
 #if SWATH_WITH_CUDA
 #include <nvtx3/nvToolsExt.h>
@@ -52,12 +54,17 @@ TraceRange::~TraceRange() {
 }
 
 void require_finite(const Tensor& tensor, const char* what) {
+  if (tensor.dtype() != DType::f32 && tensor.dtype() != DType::bf16) return;
+  const Tensor count = Tensor::zeros(tensor.device(), {1}, DType::i32, Tag::workspace);
+  const kernels::NonfiniteArgs args{
+      .n = tensor.numel(), .dtype = tensor.dtype(), .x = tensor.raw(), .count = count.data<std::int32_t>()};
+  tensor.device().run([&](auto exec) { kernels::nonfinite(args, exec); });
+  if (count.to_host<std::int32_t>()[0] == 0) return;
   const std::vector<float> values = values_of(tensor);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!std::isfinite(values[i]))
-      throw NanError(fmt::format("{} holds {} at element {} of {}; lower the learning rate or check the input", what, values[i],
-                                 i, tensor.shape().str()));
-  }
+  const auto first = std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  SWATH_CHECK(first != values.end());
+  throw NanError(fmt::format("{} holds {} at element {} of {}; lower the learning rate or check the input", what, *first,
+                             first - values.begin(), tensor.shape().str()));
 }
 
 void print_summary(const char* op, const char* what, const Tensor& tensor) {

@@ -22,7 +22,8 @@ class TraceRange {
   bool open_;
 };
 
-/// Throws NanError that names `what` when a floating-point tensor holds a value that is not finite. Synchronises.
+/// Throws NanError that names `what` when a floating-point tensor holds a value that is not finite, and the first of them.
+/// Counts on the device. Synchronises.
 void require_finite(const Tensor& tensor, const char* what);
 
 /// "op what shape dtype mean … absmax …" on the log at info level. Synchronises.

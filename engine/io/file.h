@@ -1,4 +1,4 @@
-// Files that are whole or absent, memory maps, locks and checksums.
+// Descriptors, files that are whole or absent, memory maps, locks and checksums.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +11,27 @@ namespace swath {
 
 /// XXH3-64.
 std::uint64_t checksum(const void* bytes, std::size_t count);
+
+/// A POSIX file descriptor that closes itself.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd = -1) : fd_(fd) {}
+  ~FileDescriptor();
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(other.release()) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  int get() const { return fd_; }
+  int release() {
+    const int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
+
+ private:
+  int fd_;
+};
+
+/// fsync of the folder that holds `path`, after which a rename there lasts. A file system that cannot do it is passed over.
+void sync_folder_of(const std::string& path);
 
 /// Writes through a temporary file in the same folder: O_EXCL → write → fsync → rename → fsync of the folder. When the disk
 /// is full or writing is refused, throws DataError that names the file; the old content stays and no temporary is left.
@@ -27,7 +48,7 @@ class AtomicFile {
  private:
   [[noreturn]] void fail(const char* action) const;
   std::string path_, temporary_;
-  int fd_ = -1;
+  FileDescriptor file_;
 };
 
 void atomic_write(const std::string& path, const std::string& content);
@@ -52,12 +73,9 @@ class MappedFile {
 class FileLock {
  public:
   explicit FileLock(const std::string& path);
-  ~FileLock();
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
 
  private:
-  int fd_;
+  FileDescriptor file_;
 };
 
 }  // namespace swath

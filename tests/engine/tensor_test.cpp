@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <limits>
+#include <string>
 #include <vector>
 
 #include "engine/core/error.h"
+#include "engine/core/trace.h"
 #include "engine/device/device.h"
 
 namespace swath {
@@ -86,6 +89,26 @@ TEST(Tensor, EmptyTensorsAreAllowed) {
   EXPECT_TRUE(t.defined());
   EXPECT_TRUE(t.to_host<float>().empty());
   EXPECT_EQ(t.clone().numel(), 0);
+}
+
+TEST(RequireFinite, NamesTheFirstValueThatIsNot) {
+  const auto device = Device::open("cpu");
+  std::vector<float> values(5000, 1.0f);
+  EXPECT_NO_THROW(require_finite(Tensor::from_host(*device, {5000}, values), "it"));
+  values[4321] = std::numeric_limits<float>::infinity();
+  values[4999] = std::numeric_limits<float>::quiet_NaN();
+  const Tensor wide = Tensor::from_host(*device, {50, 100}, values);
+  std::vector<kernels::bf16> halves;
+  for (const float v : values) halves.push_back(kernels::from_float<kernels::bf16>(v));
+  for (const Tensor& tensor : {wide, Tensor::from_host(*device, {50, 100}, halves)}) {
+    try {
+      require_finite(tensor, "the value of an operation");
+      FAIL() << "no error";
+    } catch (const NanError& error) {
+      EXPECT_NE(std::string(error.what()).find("the value of an operation holds inf at element 4321"), std::string::npos);
+    }
+  }
+  EXPECT_NO_THROW(require_finite(Tensor::zeros(*device, {3}, DType::i32), "whole numbers"));
 }
 
 }  // namespace
