@@ -45,10 +45,11 @@ class EveryRecipe(Program):
 
     def test_a_run_continues_with_its_preset(self):
         words = ["train", "--root", "scenes", "--packed", "packs", "--set", "preset=small", "--set", "epochs=1", "--set",
-                 "run.name=continued", "--set", "validation.untrained=false"]
-        self.ok(*words)
+                 "run.name=continued", "--set", "validation.untrained=false", "--set", "recipe=diva"]
+        self.assertIn("filling the queue", self.ok(*words).stderr)
         done = self.ok("train", "--resume", "runs/continued", "--set", "epochs=2")
         self.assertIn("resuming", done.stderr)
+        self.assertNotIn("filling the queue", done.stderr)  # the checkpoint holds it
         self.refused(2, ["preset", "new run"], "train", "--resume", "runs/continued", "--set", "preset=none")
 
 
