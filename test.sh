@@ -20,7 +20,7 @@ say "packages"
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 say "peers (Python packages that results are compared with)"
 if [ -z "${SWATH_PEERS_PYTHON:-}" ]; then
-  packages=(numpy pillow safetensors scikit-learn iterative-stratification rasterio nanobind)
+  packages=(numpy pillow safetensors scikit-learn iterative-stratification rasterio nanobind tensorboard wandb)
   [ -n "$nvcc" ] && packages+=(nvidia-cudnn-frontend nvidia-cuda-nvdisasm)
   if [ "$(cat build/peers/ready 2>/dev/null)" != "${packages[*]}" ]; then
     python3 -m venv build/peers && build/peers/bin/pip install -q "${packages[@]}" && echo "${packages[*]}" >build/peers/ready ||

@@ -23,7 +23,8 @@ struct TrainArgs {
 
 /// Keys that a continued run may change; everything else would make it another run.
 bool may_change(const std::string& key) {
-  for (const char* free : {"epochs", "device", "graph", "data.root", "data.packed", "pack.", "validation.", "run."})
+  for (const char* free :
+       {"epochs", "device", "graph", "data.root", "data.packed", "pack.", "validation.", "run.", "tracking."})
     if (key.rfind(free, 0) == 0) return true;
   return false;
 }

@@ -14,15 +14,15 @@ namespace {
 constexpr const char* kJsonl = "metrics.jsonl";
 
 Json to_json(const MetricRecord& record) {
-  Json json{{"group", record.group}, {"step", record.step}, {"epoch", record.epoch}};
+  Json json{{"group", record.group}, {"step", record.step}, {"epoch", record.epoch}, {"time", record.time}};
   for (const auto& [name, value] : record.values) json[name] = value;
   return json;
 }
 
 MetricRecord from_json(const Json& json) {
-  MetricRecord record{json.at("group"), json.at("step"), json.at("epoch"), {}};
+  MetricRecord record{json.at("group"), json.at("step"), json.at("epoch"), {}, json.value("time", 0.0)};
   for (const auto& [name, value] : json.items()) {
-    if (name != "group" && name != "step" && name != "epoch")
+    if (name != "group" && name != "step" && name != "epoch" && name != "time")
       record.values.emplace_back(name, value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN());
   }
   return record;

@@ -16,6 +16,7 @@ struct MetricRecord {
   std::uint64_t step = 0;
   std::int64_t epoch = 0;
   std::vector<std::pair<std::string, double>> values;  // the same names for every record of a group
+  double time = 0;                                     // seconds since 1970; metrics.jsonl holds it, the CSVs do not
 };
 
 class MetricLog {

@@ -20,6 +20,7 @@
 #include "recipes/bier_options.h"
 #include "recipes/diva_options.h"
 #include "recipes/sndl_options.h"
+#include "recipes/tracking/options.h"
 #include "retrieval/evaluator.h"
 
 namespace swath {
@@ -87,6 +88,7 @@ struct TrainOptions {
   ScheduleOptions schedule;
   ValidationOptions validation;
   RunOptions run;
+  TrackingOptions tracking;
 
   static std::vector<std::string> recipe_names();
   static std::vector<std::string> preset_names();
@@ -121,6 +123,7 @@ struct TrainOptions {
     v("schedule", schedule, "learning rates over the epochs");
     v("validation", validation, "evaluation during training");
     v("run", run, "run folder, log and checkpoints");
+    v("tracking", tracking, "TensorBoard and W&B");
   }
 };
 

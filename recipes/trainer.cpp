@@ -9,6 +9,7 @@
 #include "engine/optim/schedule.h"
 #include "kernels/nonfinite.h"
 #include "models/pretrained.h"
+#include "recipes/tracking/tracker.h"
 #include "recipes/validation.h"
 
 namespace swath {
@@ -43,6 +44,7 @@ struct Trainer::Impl {
   std::string validated_part;         // the split that best_recall was measured on
   std::uint64_t train_checksum = 0;   // PackedSplit::content_checksum of the training split
 
+  std::optional<Tracker> tracker;
   TrainHooks hooks;
   TrainResult result;
   double started = 0, reported = 0, waited = 0;
@@ -67,6 +69,7 @@ struct Trainer::Impl {
     optimizer = std::make_unique<Optimizer>(block, options.optimizer);
     step = std::make_unique<TrainStep>(device, *recipe, block, *optimizer, scalars, options, data.train);
     require_enough_images(options.validation, data);
+    check_tracking(options.tracking);
     if (block.count() == 0)
       throw UserError(
           "nothing is trained: model.frozen, model.penultimate and margin.beta_trainable leave no parameter; change one");
@@ -173,7 +176,7 @@ struct Trainer::Impl {
 
   void drain() {
     for (const StepStatistics& statistics : step->drain()) {
-      MetricRecord record{"train", statistics.step + 1, epoch + 1, {}};
+      MetricRecord record{"train", statistics.step + 1, epoch + 1, {}, 0};
       for (std::size_t i = 0; i < statistics.values.size(); ++i)
         record.values.emplace_back(step->names()[i], static_cast<double>(statistics.values[i]));
       record.values.emplace_back("learning_rate", static_cast<double>(scalars.learning_rate(ParameterGroup::backbone)));
@@ -182,7 +185,7 @@ struct Trainer::Impl {
         throw NanError(
             fmt::format("the loss is {} at step {}; lower optimizer.*.lr, or find the operation with SWATH_CHECK_NAN=1",
                         last_loss, statistics.step));
-      run_dir.log().write(record);
+      tracker->write(std::move(record));
     }
   }
 
@@ -247,12 +250,12 @@ struct Trainer::Impl {
   }
 
   void log_scores(const ValidationReport& made) {
-    MetricRecord record{made.part, made.step, made.epoch, {}};
+    MetricRecord record{made.part, made.step, made.epoch, {}, 0};
     for (const auto& [name, values] : made.table.rows)
       for (std::size_t i = 0; i < values.size(); ++i)
         record.values.emplace_back(fmt::format("{}@{}", name, made.table.ks[i]), values[i]);
     if (made.overlap) record.values.emplace_back(kOverlap, *made.overlap);
-    run_dir.log().write(record);
+    tracker->write(std::move(record));
   }
 
   // Everything is scored before anything is written: a stop in between leaves no half of a validation.
@@ -281,6 +284,7 @@ struct Trainer::Impl {
     }
     for (const ValidationReport& made : reports) log_scores(made);
     keep(reports.front());
+    tracker->validated(best_epoch < 0 ? Json::object() : Json{{"best/epoch", best_epoch}, {"best/recall@1", best_recall}});
     run_dir.write_curves();
     for (const ValidationReport& made : reports)
       if (hooks.validated) hooks.validated(made);
@@ -294,8 +298,35 @@ struct Trainer::Impl {
     return batch == 0 && (epoch == options.epochs || epoch % options.validation.every == 0);
   }
 
+  /// Trains, and leaves the exit record in the logs however it ends.
   TrainResult run(const TrainHooks& with) {
     hooks = with;
+    tracker.emplace(run_dir.path(), run_dir.log(), options);
+    try {
+      const TrainResult made = train();
+      tracker->finish(ExitCode::ok, "");
+      return made;
+    } catch (const Error& error) {
+      finish_failed(error.code(), error.what());
+      throw;
+    } catch (const std::bad_alloc&) {
+      finish_failed(ExitCode::device, "out of memory on the host");
+      throw;
+    } catch (const std::exception& error) {
+      finish_failed(ExitCode::internal, error.what());
+      throw;
+    }
+  }
+
+  void finish_failed(ExitCode code, const std::string& sentence) {
+    try {
+      tracker->finish(code, sentence);
+    } catch (const std::exception& error) {
+      log::warn("the logs lack the end of the run: {}", error.what());
+    }
+  }
+
+  TrainResult train() {
     started = reported = now_seconds();
     first_step = steps_done;
     while (true) {
