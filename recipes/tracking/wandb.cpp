@@ -2,11 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <ctime>
-#include <fstream>
-#include <iterator>
 #include <random>
 
 #include "engine/core/log.h"
@@ -23,7 +22,7 @@ namespace {
 // Field numbers of the message Record in wandb_internal.proto.
 constexpr int kHistory = 2, kSummary = 3, kMetric = 12, kRun = 17, kExit = 18, kHeader = 21;
 
-constexpr std::uint64_t kBlock = 32768, kChunkHeader = 7;
+constexpr std::uint64_t kBlock = 32768, kChunkHeader = 7, kFileHeader = 7;
 constexpr std::chrono::seconds kLastUpload{120};
 
 ProtoMessage item(const std::string& key, const std::string& value_json) {
@@ -60,22 +59,32 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
-/// The folder of the W&B run in `parent`, an earlier one where there is one.
-fs::path run_folder(const fs::path& parent, double started) {
-  fs::create_directories(parent);
+double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+fs::path marker_of(const fs::path& file) { return file.string() + ".synced"; }
+
+/// The folders of the run's files, the oldest first.
+std::vector<fs::path> file_folders(const fs::path& parent) {
+  std::vector<fs::path> found;
   for (const fs::directory_entry& entry : fs::directory_iterator(parent))
-    if (entry.is_directory() && entry.path().filename().string().rfind("offline-run-", 0) == 0) return entry.path();
-  const auto seconds = static_cast<std::time_t>(started);
-  std::tm local{};
-  localtime_r(&seconds, &local);
-  std::array<char, 32> time{};
-  std::strftime(time.data(), time.size(), "%Y%m%d_%H%M%S", &local);
-  return parent / fmt::format("offline-run-{}-{}", time.data(), new_id());
+    if (entry.is_directory() && entry.path().filename().string().rfind("offline-run-", 0) == 0) found.push_back(entry.path());
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 std::string id_of(const fs::path& folder) {
   const std::string name = folder.filename().string();
   return name.substr(name.rfind('-') + 1);
+}
+
+fs::path file_in(const fs::path& folder) { return folder / fmt::format("run-{}.wandb", id_of(folder)); }
+
+std::string folder_name(std::time_t seconds, const std::string& id) {
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  std::array<char, 32> time{};
+  std::strftime(time.data(), time.size(), "%Y%m%d_%H%M%S", &utc);
+  return fmt::format("offline-run-{}-{}", time.data(), id);
 }
 
 }  // namespace
@@ -100,91 +109,114 @@ std::string wandb_chunks(std::string_view record, std::uint64_t at) {
   } while (true);
 }
 
+std::int64_t wandb_history_rows(const fs::path& file) {
+  const MappedFile mapped(file.string());
+  const std::string_view bytes(reinterpret_cast<const char*>(mapped.data()), mapped.size());
+  std::int64_t rows = 0;
+  for (std::size_t at = kFileHeader; at + kChunkHeader < bytes.size();) {
+    const std::size_t left = kBlock - at % kBlock;
+    if (left < kChunkHeader) {
+      at += left;
+      continue;
+    }
+    const std::size_t length = static_cast<unsigned char>(bytes[at + 4]) | static_cast<unsigned char>(bytes[at + 5]) << 8;
+    // A record begins with its number, a varint behind one byte; the next byte tells the kind.
+    const std::string_view part = bytes.substr(at + kChunkHeader, length);
+    std::size_t kind = 1;
+    while (kind < part.size() && (part[kind] & 0x80)) ++kind;
+    if (bytes[at + 6] <= 2 && kind + 1 < part.size() && part[kind + 1] == (kHistory << 3 | 2)) ++rows;
+    at += kChunkHeader + length;
+  }
+  return rows;
+}
+
 WandbSink::WandbSink(const TrackedRun& run, const TrackingOptions& options, const std::vector<MetricRecord>& past)
-    : started_(run.started) {
-  const fs::path parent = run.folder / "wandb", folder = run_folder(parent, run.started);
-  const std::string id = id_of(folder);
-  fs::create_directories(folder / "files");
-  std::string content = beginning(run, options, id);
-  for (const MetricRecord& record : past) content += history(record, content.size());
-  // What `wandb sync` keeps beside a run that it has uploaded; it would pass over the continued one.
-  const fs::path file = folder / fmt::format("run-{}.wandb", id);
-  for (const char* suffix : {".synced", ".syncstate"}) fs::remove(file.string() + suffix);
-  file_ = std::make_unique<AppendFile>(file, content);
+    : run_(run), options_(options), parent_(run.folder / "wandb") {
+  fs::create_directories(parent_);
+  take_stock();
+  open_file();
+  for (const MetricRecord& record : past) write(record);
   if (options.wandb != "online") return;
   const fs::path program = WandbSync::find_program();
   if (program.empty()) {
     log::warn(
         "tracking.wandb is online, but there is no program wandb in PATH: nothing is uploaded; install it (PyPI: wandb) and "
         "resume, or upload later with wandb sync {}",
-        folder.string());
+        parent_.string());
     return;
   }
-  sync_ = std::make_unique<WandbSync>(program, parent / "sync.log");
+  sync_ = std::make_unique<WandbSync>(program, parent_ / "sync.log");
 }
 
-std::string WandbSink::record_bytes(int field, const ProtoMessage& message, std::uint64_t at) {
-  return wandb_chunks(ProtoMessage().integer(1, ++records_).message(field, message).bytes(), at);
+/// Finds the id and what was uploaded; removes the rest, which is written again.
+void WandbSink::take_stock() {
+  for (const fs::path& folder : file_folders(parent_)) {
+    id_ = id_of(folder);
+    if (fs::exists(marker_of(file_in(folder))))
+      uploaded_ += wandb_history_rows(file_in(folder));
+    else
+      fs::remove_all(folder);
+  }
+  if (id_.empty()) id_ = new_id();
 }
 
-std::string WandbSink::beginning(const TrackedRun& run, const TrackingOptions& options, const std::string& id) {
-  std::string content = ":W&B" + little_endian(0xBEE1, 2) + little_endian(0, 1);
+void WandbSink::open_file() {
+  // W&B orders the files of a run by their times.
+  auto seconds = static_cast<std::time_t>(now());
+  while (fs::exists(parent_ / folder_name(seconds, id_))) ++seconds;
+  const fs::path folder = parent_ / folder_name(seconds, id_);
+  fs::create_directories(folder / "files");
+  records_ = 0;
+  file_ = std::make_unique<AppendFile>(file_in(folder), ":W&B" + little_endian(0xBEE1, 2) + little_endian(0, 1));
   const ProtoMessage version = ProtoMessage().text(1, std::string("swath ") + kVersion).text(2, "0.70.0");
-  content += record_bytes(kHeader, ProtoMessage().message(1, version), content.size());
+  append(kHeader, ProtoMessage().message(1, version));
   ProtoMessage config;
-  for (const auto& [key, value] : run.config.items()) config.message(1, item(key, value.dump()));
-  ProtoMessage message = ProtoMessage().text(1, id).text(3, options.project).message(4, config);
-  if (!options.group.empty()) message.text(6, options.group);
-  message.text(8, options.name.empty() ? run.folder.filename().string() : options.name).text(13, host_name());
-  message.message(17, ProtoMessage().integer(1, static_cast<std::int64_t>(run.started)));
-  content += record_bytes(kRun, message, content.size());
-  content += record_bytes(kMetric, metric_on_steps(), content.size());
-  return content;
+  for (const auto& [key, value] : run_.config.items()) config.message(1, item(key, value.dump()));
+  ProtoMessage message = ProtoMessage().text(1, id_).text(3, options_.project).message(4, config);
+  if (!options_.group.empty()) message.text(6, options_.group);
+  message.text(8, options_.name.empty() ? run_.folder.filename().string() : options_.name).text(13, host_name());
+  append(kRun, message.message(17, ProtoMessage().integer(1, seconds)));
+  append(kMetric, metric_on_steps());
 }
 
-std::string WandbSink::history(const MetricRecord& record, std::uint64_t at) {
+void WandbSink::append(int field, const ProtoMessage& message) {
+  file_->append(wandb_chunks(ProtoMessage().integer(1, ++records_).message(field, message).bytes(), file_->size()));
+}
+
+void WandbSink::write(const MetricRecord& record) {
+  const std::int64_t row = rows_++;
+  if (row < uploaded_) return;
   ProtoMessage message;
   for (const auto& [name, value] : record.values) message.message(1, item(tag_of(record, name), json_number(value)));
   message.message(1, item("step", Json(record.step).dump())).message(1, item("epoch", Json(record.epoch).dump()));
-  message.message(1, item("_step", std::to_string(history_steps_)));
-  message.message(1, item("_runtime", json_number(record.time - started_)));
+  message.message(1, item("_step", std::to_string(row)));
+  message.message(1, item("_runtime", json_number(record.time - run_.started)));
   message.message(1, item("_timestamp", json_number(record.time)));
-  message.message(2, ProtoMessage().integer(1, history_steps_++));
-  return record_bytes(kHistory, message, at);
+  append(kHistory, message.message(2, ProtoMessage().integer(1, row)));
 }
-
-void WandbSink::append(int field, const ProtoMessage& message) { file_->append(record_bytes(field, message, file_->size())); }
-
-void WandbSink::write(const MetricRecord& record) { file_->append(history(record, file_->size())); }
 
 void WandbSink::validated(const Json& summary) {
   append(kSummary, summary_message(summary));
-  if (sync_ && !sync_->running()) upload_copy();
+  if (!sync_ || sync_->running()) return;
+  append(kExit, ProtoMessage().integer(1, 0).integer(3, 1));  // the run goes on
+  upload();
+  open_file();
 }
 
-void WandbSink::upload_copy() {
-  std::ifstream in(file_->path(), std::ios::binary);
-  std::string content{std::istreambuf_iterator<char>(in), {}};
-  const ProtoMessage goes_on = ProtoMessage().integer(1, 0).integer(3, 1);
-  const std::int64_t before = records_;
-  content += record_bytes(kExit, goes_on, content.size());
-  records_ = before;
-  const fs::path folder = file_->path().parent_path();
-  const fs::path copy = folder.parent_path() / "online" / folder.filename();
-  fs::create_directories(copy);
-  atomic_write((copy / file_->path().filename()).string(), content);
-  sync_->start(copy / file_->path().filename());
+void WandbSink::upload() {
+  waiting_.push_back(file_->path());
+  std::erase_if(waiting_, [](const fs::path& file) { return fs::exists(marker_of(file)); });
+  sync_->start(waiting_);
 }
 
 void WandbSink::finish(ExitCode code, const Json& summary) {
   append(kSummary, summary_message(summary));
   append(kExit, ProtoMessage().integer(1, static_cast<int>(code)));
   if (!sync_) return;
-  sync_->stop();
-  std::error_code ignored;
-  fs::remove_all(file_->path().parent_path().parent_path() / "online", ignored);
-  sync_->start(file_->path());
-  if (code != ExitCode::preempted) sync_->wait(kLastUpload);
+  const auto limit = code == ExitCode::preempted ? std::chrono::seconds(0) : kLastUpload;
+  if (!sync_->wait(limit)) return;
+  upload();
+  sync_->wait(limit);
 }
 
 }  // namespace swath

@@ -20,7 +20,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::chrono::milliseconds kPoll{50};
-constexpr int kGraceTries = 40;  // of kPoll, before an upload that does not end is killed
 
 /// A process of its own group, which a Ctrl-C meant for the training does not reach, with default signals.
 int spawn(pid_t& process, const fs::path& program, const char* const* arguments, const fs::path& log) {
@@ -58,17 +57,15 @@ fs::path WandbSync::find_program() {
 
 WandbSync::WandbSync(fs::path program, fs::path log) : program_(std::move(program)), log_(std::move(log)) {}
 
-fs::path WandbSync::marker() const { return file_.string() + ".synced"; }
-
-void WandbSync::start(const fs::path& file) {
-  file_ = file;
-  std::error_code none;
-  fs::remove(marker(), none);
-  const char* const arguments[] = {"wandb", "sync", file_.c_str(), nullptr};
-  if (const int problem = spawn(process_, program_, arguments, log_); problem != 0) {
+void WandbSync::start(std::vector<fs::path> files) {
+  files_ = std::move(files);
+  std::vector<const char*> arguments{"wandb", "sync"};
+  for (const fs::path& file : files_) arguments.push_back(file.c_str());
+  arguments.push_back(nullptr);
+  if (const int problem = spawn(process_, program_, arguments.data(), log_); problem != 0) {
     process_ = -1;
     log::warn("cannot start {}: {}; upload the run later with wandb sync {}", program_.string(), std::strerror(problem),
-              file_.string());
+              log_.parent_path().string());
   }
 }
 
@@ -84,29 +81,23 @@ bool WandbSync::running() {
 
 // The program returns 0 for most failures, but leaves its marker only after a complete upload.
 void WandbSync::report(int status) const {
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && fs::exists(marker())) return;
-  log::warn("wandb sync has not uploaded {}; {} holds its words", file_.string(), log_.string());
+  for (const fs::path& file : files_) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && fs::exists(file.string() + ".synced")) continue;
+    log::warn("wandb sync has not uploaded {}; {} holds its words", file.string(), log_.string());
+    return;
+  }
 }
 
-void WandbSync::wait(std::chrono::seconds limit) {
+bool WandbSync::wait(std::chrono::seconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;
   while (running()) {
     if (std::chrono::steady_clock::now() > end) {
-      log::warn("wandb sync of {} has not ended after {} s and goes on in the background", file_.string(), limit.count());
-      return;
+      log::info("wandb sync goes on in the background; {} takes its words", log_.string());
+      return false;
     }
     std::this_thread::sleep_for(kPoll);
   }
-}
-
-void WandbSync::stop() {
-  if (process_ < 0) return;
-  ::kill(-process_, SIGTERM);
-  for (int tries = 0; ::waitpid(process_, nullptr, WNOHANG) == 0; ++tries) {
-    if (tries == kGraceTries) ::kill(-process_, SIGKILL);
-    std::this_thread::sleep_for(kPoll);
-  }
-  process_ = -1;
+  return true;
 }
 
 }  // namespace swath

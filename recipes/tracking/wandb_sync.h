@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <vector>
 
 namespace swath {
 
@@ -19,20 +20,18 @@ class WandbSync {
   WandbSync(const WandbSync&) = delete;
   WandbSync& operator=(const WandbSync&) = delete;
 
-  /// Begins to upload a .wandb file. Warns when the program cannot be started.
-  void start(const std::filesystem::path& file);
+  /// Begins to upload .wandb files of one run. Warns when the program cannot be started.
+  void start(std::vector<std::filesystem::path> files);
   /// Whether an upload is under way. Warns, once per upload, that one has failed.
   bool running();
-  /// Waits for the end of the upload; past the limit it warns and leaves it running.
-  void wait(std::chrono::seconds limit);
-  /// Ends the upload under way; another one sends everything again.
-  void stop();
+  /// Waits for the end of the upload; past the limit it says so, leaves it running and returns false.
+  bool wait(std::chrono::seconds limit);
 
  private:
-  std::filesystem::path marker() const;
   void report(int status) const;
 
-  std::filesystem::path program_, log_, file_;
+  std::filesystem::path program_, log_;
+  std::vector<std::filesystem::path> files_;
   pid_t process_ = -1;
 };
 
