@@ -356,7 +356,7 @@ class Killed(Logs):
                     opened.write(data[:size])
                 rows = len(self.history_of("cut"))
                 server.runs.clear()
-                self.sync(server, file, said="incomplete record")
+                self.sync(server, file, said="View run")
                 self.assert_rows_equal(list(server.runs.values())[0].history(), records[:rows])
 
 

@@ -136,7 +136,7 @@ TEST_F(AppendFileTest, ReplacesAndGrows) {
 TEST_F(AppendFileTest, AFolderThatIsNotThere) { EXPECT_THROW(AppendFile(folder_ / "absent" / "log", ""), DataError); }
 
 TEST(Tracking, AProjectThatWandbWouldRefuse) {
-  for (const std::string project : {"", "a/b", "50%", std::string(129, 'x').c_str()}) {
+  for (const std::string& project : std::vector<std::string>{"", "a/b", "50%", std::string(129, 'x')}) {
     TrackingOptions options;
     options.project = project;
     EXPECT_NO_THROW(check_tracking(options)) << "without W&B the key has no meaning";
@@ -145,7 +145,7 @@ TEST(Tracking, AProjectThatWandbWouldRefuse) {
       check_tracking(options);
       FAIL() << project;
     } catch (const UserError& error) {
-      EXPECT_NE(std::string(error.what()).find("tracking.project"), std::string::npos);
+      EXPECT_NE(std::string(error.what()).find("tracking.project"), std::string::npos) << error.what();
     }
   }
 }
