@@ -274,7 +274,7 @@ class Wandb(Logs):
     def test_online_says_what_is_missing(self):
         done = self.trained("missing", "--set", "tracking.wandb=online", "--set", "epochs=1", env=self.environment(path="/nowhere"))
         self.assertIn("no program wandb in PATH", done.stderr)
-        self.assertIn("wandb sync runs/missing/wandb/offline-run-", done.stderr)
+        self.assertIn("wandb sync runs/missing/wandb", done.stderr)
         self.assert_rows_equal(self.history_of("missing"), self.records("missing"))
         done = self.trained("failing", "--set", "tracking.wandb=online", "--set", "epochs=1",
                             env=self.environment(path=self.program("bad", "echo no such server\n")))
@@ -319,14 +319,14 @@ class Killed(Logs):
         chance, kills = random.Random(seed), 0
         words = ["--root", "scenes", "--packed", "packs", *SMALL, *FEW, "--set", "run.name=killed", *self.WORDS]
         with Server() as server:
-            for attempt in range(12):
+            for attempt in range(6):
                 if not self.start_and_kill(words + ["--resume", "auto"], chance):
                     break
                 kills += 1
                 self.assert_prefix(self.scalars("killed"), whole)
                 rows = self.history_of("killed")
                 self.assertEqual([row["_step"] for row in rows], list(range(len(rows))))
-                if attempt % 4 == 0:
+                if attempt % 3 == 0:
                     self.sync(server, self.path("runs/killed/wandb"))
                     self.assertEqual([row["_step"] for row in list(server.runs.values())[0].history()], list(range(len(rows))))
             self.ok("train", *words, "--resume", "auto")
