@@ -5,6 +5,7 @@
 #include "data/csv.h"
 #include "data/file.h"
 #include "engine/io/file.h"
+#include "recipes/gallery.h"
 #include "retrieval/confusion.h"
 #include "retrieval/overlap.h"
 #include "retrieval/plots.h"
@@ -13,34 +14,6 @@
 namespace swath::app {
 
 namespace {
-
-std::int64_t band_number(const PackedSplit& split, const std::string& name) {
-  const std::vector<std::string>& bands = split.image().bands;
-  const auto found = std::find(bands.begin(), bands.end(), name);
-  return found == bands.end() ? -1 : found - bands.begin();
-}
-
-Thumbnail picture_of(const PackedSplit& split, std::int64_t row) {
-  const ImageSpec& image = split.image();
-  if (image.dtype == kernels::DType::u8 && image.channels == 3)
-    return thumbnail_rgb8(split.row(row), image.height, image.width);
-  if (image.dtype != kernels::DType::u16)
-    throw UserError(fmt::format("no picture can be made of images with {} bands of {}", image.channels, name_of(image.dtype)));
-  // Sentinel-2 by name; any other archive shows its first bands.
-  std::int64_t red = band_number(split, "B04"), green = band_number(split, "B03"), blue = band_number(split, "B02");
-  if (red < 0 || green < 0 || blue < 0) {
-    red = 0;
-    green = std::min<std::int64_t>(1, image.channels - 1);
-    blue = std::min<std::int64_t>(2, image.channels - 1);
-  }
-  return thumbnail_sentinel2({.data = reinterpret_cast<const std::uint16_t*>(split.row(row)),
-                              .height = image.height,
-                              .width = image.width,
-                              .channels = image.channels,
-                              .red = red,
-                              .green = green,
-                              .blue = blue});
-}
 
 std::vector<std::string> joined(std::vector<std::string> first, const std::vector<std::string>& second) {
   first.insert(first.end(), second.begin(), second.end());
@@ -147,8 +120,8 @@ std::string write_samples(const Evaluation& evaluation, const SampleSplits& spli
   samples.query_labels = view_of(splits.queries.labels());
   samples.gallery_labels = view_of(splits.gallery.labels());
   samples.class_names = splits.queries.class_names();
-  samples.query_image = [&](std::int64_t row) { return picture_of(splits.queries, row); };
-  samples.gallery_image = [&](std::int64_t row) { return picture_of(splits.gallery, row); };
+  samples.query_image = [&](std::int64_t row) { return thumbnail_of(splits.queries.image(), splits.queries.row(row)); };
+  samples.gallery_image = [&](std::int64_t row) { return thumbnail_of(splits.gallery.image(), splits.gallery.row(row)); };
   const std::string file = folder + "/retrieved.svg";
   atomic_write(file, samples_picture(samples));
   return file;

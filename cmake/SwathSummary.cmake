@@ -77,6 +77,12 @@ else()
   swath_row("FAISS" "${_faiss}the CPU's retrieves" "GPU half: ${SWATH_FAISS_GPU_STATUS}")
 endif()
 
+if(SWATH_WITH_HTTP)
+  swath_row("cpp-httplib" "${SWATH_HTTP_VERSION}, swath serve answers")
+else()
+  swath_row("cpp-httplib" "not found or off" "no swath serve: swath search works (libcpp-httplib-dev, SWATH_HTTP)")
+endif()
+
 if(SWATH_DIST STREQUAL "ON")
   message(FATAL_ERROR "SWATH_DIST=ON: this version trains in one process; configure with SWATH_DIST=AUTO or OFF.")
 endif()

@@ -49,15 +49,7 @@ class BigEarthNet final : public Dataset {
   }
 
   void read(std::int64_t i, void* pixels) const override {
-    const std::string& patch = ids_[static_cast<std::size_t>(i)];
-    const std::string stem = root_ + "/" + patch + "/" + patch + "_";
-    for (std::int64_t b = 0; b < image_.channels; ++b) {
-      const std::string& band = image_.bands[static_cast<std::size_t>(b)];
-      const std::int64_t own = sentinel2_side(band);
-      read_geotiff(
-          stem + band + ".tif", {.height = own, .width = own, .bands = 1, .dtype = kernels::DType::u16, .descriptions = {}},
-          {.height = image_.height, .width = image_.width, .channels = image_.channels, .first_channel = b, .pixels = pixels});
-    }
+    read_patch(root_ + "/" + ids_[static_cast<std::size_t>(i)], image_, pixels);
   }
 
  private:
@@ -110,6 +102,19 @@ class BigEarthNet final : public Dataset {
 std::int64_t sentinel2_side(const std::string& band) {
   if (band == "B01" || band == "B09") return 20;
   return band == "B02" || band == "B03" || band == "B04" || band == "B08" ? 120 : 60;
+}
+
+void read_patch(const std::string& folder, const ImageSpec& image, void* pixels) {
+  require_geotiff("reading a Sentinel-2 patch");
+  const std::size_t end = folder.find_last_not_of('/') + 1, begin = folder.rfind('/', end - 1) + 1;
+  const std::string stem = folder.substr(0, end) + "/" + folder.substr(begin, end - begin) + "_";
+  for (std::int64_t b = 0; b < image.channels; ++b) {
+    const std::string& band = image.bands[static_cast<std::size_t>(b)];
+    const std::int64_t own = sentinel2_side(band);
+    read_geotiff(
+        stem + band + ".tif", {.height = own, .width = own, .bands = 1, .dtype = kernels::DType::u16, .descriptions = {}},
+        {.height = image.height, .width = image.width, .channels = image.channels, .first_channel = b, .pixels = pixels});
+  }
 }
 
 bool holds_patches(const std::string& root) {

@@ -98,19 +98,28 @@ void decode_png(const std::vector<std::uint8_t>& bytes, const Target& target) {
   target.finish(header.height, header.width);
 }
 
-}  // namespace
-
-void read_rgb(const std::string& path, std::int64_t height, std::int64_t width, std::uint8_t* pixels) {
-  thread_local std::vector<std::uint8_t> bytes, buffer;
-  read_file(path, kMaxFileBytes, bytes);
-  const Target target{path, height, width, pixels, buffer};
+void decode(const std::vector<std::uint8_t>& bytes, const Target& target) {
   constexpr std::uint8_t kPng[] = {0x89, 'P', 'N', 'G'};
   if (bytes.size() >= 3 && bytes[0] == 0xff && bytes[1] == 0xd8 && bytes[2] == 0xff)
     decode_jpeg(bytes, target);
   else if (bytes.size() >= 4 && std::memcmp(bytes.data(), kPng, 4) == 0)
     decode_png(bytes, target);
   else
-    throw DataError(fmt::format("{} is neither JPEG nor PNG", path));
+    throw DataError(fmt::format("{} is neither JPEG nor PNG", target.path));
+}
+
+}  // namespace
+
+void read_rgb(const std::string& path, std::int64_t height, std::int64_t width, std::uint8_t* pixels) {
+  thread_local std::vector<std::uint8_t> bytes, buffer;
+  read_file(path, kMaxFileBytes, bytes);
+  decode(bytes, {path, height, width, pixels, buffer});
+}
+
+void decode_rgb(const std::vector<std::uint8_t>& bytes, const std::string& name, std::int64_t height, std::int64_t width,
+                std::uint8_t* pixels) {
+  std::vector<std::uint8_t> buffer;
+  decode(bytes, {name, height, width, pixels, buffer});
 }
 
 std::vector<std::uint8_t> encode_jpeg(const std::uint8_t* pixels, std::int64_t height, std::int64_t width, int quality) {

@@ -1,12 +1,39 @@
 #include "recipes/embed.h"
 
+#include <algorithm>
+
 #include "data/loader.h"
 #include "recipes/step.h"
 
 namespace swath {
 
+namespace {
+
+void embed_batch(Device& device, Recipe& recipe, const ImageSpec& image, const void* pixels, std::int64_t n,
+                 const EmbedOptions& options, float* embeddings) {
+  Tape tape(device, Phase::eval);
+  const BatchViews views(device, image, pixels, n, {.crop = crop_side(options.crop, image), .type = options.activation});
+  recipe.embed(tape, views.make({.mode = AugmentMode::evaluate}, {})).copy_to_host(embeddings);
+}
+
+}  // namespace
+
+std::vector<float> embed_images(Device& device, Recipe& recipe, const ImageSpec& image, const void* pixels, std::int64_t n,
+                                const EmbedOptions& options) {
+  const std::int64_t width = recipe.embedding_width();
+  std::vector<float> embeddings(static_cast<std::size_t>(n * width));
+  for (std::int64_t done = 0; done < n;) {
+    const std::int64_t count = std::min(options.batch_size, n - done);
+    const auto* batch = static_cast<const std::uint8_t*>(pixels) + static_cast<std::size_t>(done) * image.bytes();
+    embed_batch(device, recipe, image, batch, count, options, embeddings.data() + done * width);
+    done += count;
+    if (options.progress) options.progress(done, n);
+  }
+  return embeddings;
+}
+
 std::vector<float> embed_split(Device& device, Recipe& recipe, const PackedSplit& split, const EmbedOptions& options) {
-  const std::int64_t crop = crop_side(options.crop, split.image()), width = recipe.embedding_width();
+  const std::int64_t width = recipe.embedding_width();
   std::vector<float> embeddings(static_cast<std::size_t>(split.rows() * width));
   const auto sampler = make_sequential_sampler(split.rows(), options.batch_size);
   Loader loader(split);
@@ -14,10 +41,7 @@ std::vector<float> embed_split(Device& device, Recipe& recipe, const PackedSplit
   loader.start(*sampler);
   std::int64_t done = 0;
   while (const Batch* batch = loader.next()) {
-    Tape tape(device, Phase::eval);
-    const BatchViews views(device, split.image(), batch->pixels, batch->n, {.crop = crop, .type = options.activation});
-    const Tensor images = views.make({.mode = AugmentMode::evaluate}, {});
-    recipe.embed(tape, images).copy_to_host(embeddings.data() + done * width);
+    embed_batch(device, recipe, split.image(), batch->pixels, batch->n, options, embeddings.data() + done * width);
     done += batch->n;
     if (options.progress) options.progress(done, split.rows());
   }

@@ -17,7 +17,11 @@ struct EmbedOptions {
   std::function<void(std::int64_t, std::int64_t)> progress;
 };
 
-/// Rows of the split in order: rows() × embedding_width() floats in host memory, centre crop, running statistics.
+/// Embeddings of `n` images of the form `image` in host memory: n × embedding_width() floats, centre crop, running statistics.
+std::vector<float> embed_images(Device& device, Recipe& recipe, const ImageSpec& image, const void* pixels, std::int64_t n,
+                                const EmbedOptions& options);
+
+/// Rows of the split in order: rows() × embedding_width() floats as embed_images makes them.
 std::vector<float> embed_split(Device& device, Recipe& recipe, const PackedSplit& split, const EmbedOptions& options);
 
 }  // namespace swath

@@ -13,6 +13,9 @@ std::string svg_escape(std::string_view text);
 
 enum class TextAnchor { start, middle, end };
 
+/// Base64 with padding (RFC 4648), for data URIs.
+std::string base64(const std::vector<std::uint8_t>& bytes);
+
 /// A class of the picture's style sheet. Series colours are kSeries 0 … 7.
 struct TextStyle {
   double size = 12;

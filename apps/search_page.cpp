@@ -1,0 +1,49 @@
+#include "apps/search_page.h"
+
+#include "apps/pages.h"
+#include "data/rgb_file.h"
+#include "retrieval/svg.h"
+
+namespace swath::app {
+
+namespace {
+
+constexpr int kQuality = 85;
+
+std::string image_of(const std::vector<std::uint8_t>& jpeg, const std::string& name) {
+  return fmt::format("<img alt=\"{}\" src=\"data:image/jpeg;base64,{}\">", svg_escape(name), base64(jpeg));
+}
+
+std::string figure_of(const Gallery& gallery, const Found& found) {
+  const std::string& name = gallery.info().ids[static_cast<std::size_t>(found.row)];
+  std::string labels;
+  for (const std::string& label : gallery.labels(found.row)) labels += fmt::format("<li>{}</li>", svg_escape(label));
+  return fmt::format(
+      "<li><figure>{}<figcaption><div class=\"distance\">{:.3f}</div><div class=\"soft\">{}</div><ul>{}</ul></figcaption>"
+      "</figure></li>\n",
+      image_of(gallery.thumbnail(found.row), name), found.distance, svg_escape(name), labels);
+}
+
+}  // namespace
+
+std::string search_page(const Gallery& gallery, const std::vector<SearchedImage>& queries) {
+  std::string body;
+  for (const SearchedImage& query : queries) {
+    const std::vector<std::uint8_t> jpeg =
+        encode_jpeg(query.thumbnail.rgb.data(), query.thumbnail.height, query.thumbnail.width, kQuality);
+    body += fmt::format("<section>\n<h2>{0}</h2>\n<figure class=\"query\">{1}</figure>\n<ol>\n", svg_escape(query.name),
+                        image_of(jpeg, query.name));
+    for (const Found& found : query.found) body += figure_of(gallery, found);
+    body += "</ol>\n</section>\n";
+  }
+  const std::string& note = gallery.info().note;
+  return fmt::format(
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
+      "<title>swath search</title>\n<style>\n{}</style>\n</head>\n<body>\n<header>\n<h1>Nearest images</h1>\n"
+      "<p class=\"soft\">{} images indexed{}; Euclidean distance</p>\n</header>\n<main>\n{}</main>\n</body>\n</html>\n",
+      kSearchCss, gallery.rows(), note.empty() ? "" : fmt::format(" ({})", svg_escape(note)), body);
+}
+
+}  // namespace swath::app
