@@ -135,6 +135,10 @@ struct Loader::Impl {
       std::memcpy(static_cast<std::uint8_t*>(slot.pixels) + j * row_bytes, split.row(row), row_bytes);
       std::memcpy(slot.labels.data() + j * words, split.labels().row(row), words * sizeof(std::uint64_t));
     }
+    const std::vector<std::uint64_t>& mask = slot.sampled.class_mask;
+    if (mask.empty()) return;
+    SWATH_CHECK(mask.size() == words, "a class mask of {} words for {}", mask.size(), words);
+    for (std::size_t i = 0; i < slot.labels.size(); ++i) slot.labels[i] &= mask[i % words];
   }
 
   void reserve(Slot& slot, std::size_t bytes) const {

@@ -18,6 +18,7 @@ bool Sampler::next(SampledBatch& out) {
   if (state_.batch >= batches_per_epoch()) return false;
   out.rows.clear();
   out.tag = 0;
+  out.class_mask.clear();
   sample(state_.epoch, state_.batch, out);
   ++state_.batch;
   return true;

@@ -19,7 +19,8 @@ struct SamplerState {
 
 struct SampledBatch {
   std::vector<std::int64_t> rows;
-  std::int64_t tag = 0;  // what the recipe wants to know of the batch (D&C: the cluster)
+  std::int64_t tag = 0;                   // what the recipe wants to know of the batch (D&C: the cluster)
+  std::vector<std::uint64_t> class_mask;  // LabelMasks::words() words of the classes that count in this batch; empty: all
 };
 
 class Sampler {

@@ -22,15 +22,17 @@ Embedder::Embedder(ParameterBlock& block, const ModelOptions& options, std::int6
   for (const HeadSpec& head : heads) width_ += head.width;
 }
 
+Var Embedder::pooled(Tape& tape, const Var& images) const {
+  std::optional<Tape::NoGradient> frozen;
+  if (frozen_) frozen.emplace(tape);
+  return trunk_.forward(tape, images);
+}
+
+Var Embedder::penultimate(Tape& tape, const Var& images) const { return normalize_rows(tape, pooled(tape, images)); }
+
 std::vector<Var> Embedder::forward(Tape& tape, const Var& images, RandomKey key) const {
-  Var features;
-  {
-    std::optional<Tape::NoGradient> frozen;
-    if (frozen_) frozen.emplace(tape);
-    features = trunk_.forward(tape, images);
-  }
-  if (!heads_) return {normalize_rows(tape, features)};
-  return heads_->forward(tape, features, key);
+  if (!heads_) return {penultimate(tape, images)};
+  return heads_->forward(tape, pooled(tape, images), key);
 }
 
 }  // namespace swath

@@ -43,9 +43,13 @@ class Embedder {
   std::vector<Var> forward(Tape& tape, const Var& images, RandomKey key) const;
   /// Width of the concatenation of what forward() returns.
   std::int64_t width() const { return width_; }
+  /// N×H×W×C standardised images → N × features() unit rows: the pooled feature, without a head.
+  Var penultimate(Tape& tape, const Var& images) const;
   std::int64_t features() const { return trunk_.features(); }
 
  private:
+  Var pooled(Tape& tape, const Var& images) const;
+
   ResNet trunk_;
   std::unique_ptr<Heads> heads_;
   bool frozen_;

@@ -9,11 +9,15 @@ namespace swath {
 
 namespace {
 
-void embed_batch(Device& device, Recipe& recipe, const ImageSpec& image, const void* pixels, std::int64_t n,
+void embed_batch(Device& device, const EmbedImages& embed, const ImageSpec& image, const void* pixels, std::int64_t n,
                  const EmbedOptions& options, float* embeddings) {
   Tape tape(device, Phase::eval);
   const BatchViews views(device, image, pixels, n, {.crop = crop_side(options.crop, image), .type = options.activation});
-  recipe.embed(tape, views.make({.mode = AugmentMode::evaluate}, {})).copy_to_host(embeddings);
+  embed(tape, views.make({.mode = AugmentMode::evaluate}, {})).copy_to_host(embeddings);
+}
+
+EmbedImages embedding_of(Recipe& recipe) {
+  return [&recipe](Tape& tape, const Tensor& images) { return recipe.embed(tape, images); };
 }
 
 }  // namespace
@@ -21,19 +25,20 @@ void embed_batch(Device& device, Recipe& recipe, const ImageSpec& image, const v
 std::vector<float> embed_images(Device& device, Recipe& recipe, const ImageSpec& image, const void* pixels, std::int64_t n,
                                 const EmbedOptions& options) {
   const std::int64_t width = recipe.embedding_width();
+  const EmbedImages embed = embedding_of(recipe);
   std::vector<float> embeddings(static_cast<std::size_t>(n * width));
   for (std::int64_t done = 0; done < n;) {
     const std::int64_t count = std::min(options.batch_size, n - done);
     const auto* batch = static_cast<const std::uint8_t*>(pixels) + static_cast<std::size_t>(done) * image.bytes();
-    embed_batch(device, recipe, image, batch, count, options, embeddings.data() + done * width);
+    embed_batch(device, embed, image, batch, count, options, embeddings.data() + done * width);
     done += count;
     if (options.progress) options.progress(done, n);
   }
   return embeddings;
 }
 
-std::vector<float> embed_split(Device& device, Recipe& recipe, const PackedSplit& split, const EmbedOptions& options) {
-  const std::int64_t width = recipe.embedding_width();
+std::vector<float> embed_split(Device& device, const EmbedImages& embed, std::int64_t width, const PackedSplit& split,
+                               const EmbedOptions& options) {
   std::vector<float> embeddings(static_cast<std::size_t>(split.rows() * width));
   const auto sampler = make_sequential_sampler(split.rows(), options.batch_size);
   Loader loader(split);
@@ -41,11 +46,16 @@ std::vector<float> embed_split(Device& device, Recipe& recipe, const PackedSplit
   loader.start(*sampler);
   std::int64_t done = 0;
   while (const Batch* batch = loader.next()) {
-    embed_batch(device, recipe, split.image(), batch->pixels, batch->n, options, embeddings.data() + done * width);
+    embed_batch(device, embed, split.image(), batch->pixels, batch->n, options, embeddings.data() + done * width);
     done += batch->n;
     if (options.progress) options.progress(done, split.rows());
   }
   return embeddings;
+}
+
+std::vector<float> embed_split(Device& device, Recipe& recipe, const PackedSplit& split, const EmbedOptions& options) {
+  const EmbedImages embed = [&recipe](Tape& tape, const Tensor& images) { return recipe.embed(tape, images); };
+  return embed_split(device, embed, recipe.embedding_width(), split, options);
 }
 
 }  // namespace swath

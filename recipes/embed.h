@@ -17,11 +17,17 @@ struct EmbedOptions {
   std::function<void(std::int64_t, std::int64_t)> progress;
 };
 
+/// N×crop×crop×C standardised images → N×width rows (f32); the tape is in its evaluation phase.
+using EmbedImages = std::function<Tensor(Tape& tape, const Tensor& images)>;
+
 /// Embeddings of `n` images of the form `image` in host memory: n × embedding_width() floats, centre crop, running statistics.
 std::vector<float> embed_images(Device& device, Recipe& recipe, const ImageSpec& image, const void* pixels, std::int64_t n,
                                 const EmbedOptions& options);
 
-/// Rows of the split in order: rows() × embedding_width() floats as embed_images makes them.
+/// Rows of the split in order: rows() × width floats in host memory, centre crop, running statistics.
+std::vector<float> embed_split(Device& device, const EmbedImages& embed, std::int64_t width, const PackedSplit& split,
+                               const EmbedOptions& options);
+/// With the recipe's embedding of embedding_width().
 std::vector<float> embed_split(Device& device, Recipe& recipe, const PackedSplit& split, const EmbedOptions& options);
 
 }  // namespace swath

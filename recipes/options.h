@@ -18,6 +18,7 @@
 #include "losses/nca.h"
 #include "models/embedder.h"
 #include "recipes/bier_options.h"
+#include "recipes/dac_options.h"
 #include "recipes/diva_options.h"
 #include "recipes/sndl_options.h"
 #include "recipes/tracking/options.h"
@@ -80,6 +81,7 @@ struct TrainOptions {
   MarginOptions margin;
   BinomialOptions binomial;
   BierOptions bier;
+  DacOptions dac;
   MocoOptions moco;
   DivaOptions diva;
   NcaOptions nca;
@@ -115,6 +117,7 @@ struct TrainOptions {
     v("margin", margin, "margin loss");
     v("binomial", binomial, "binomial deviance of the recipe bier");
     v("bier", bier, "the recipe bier");
+    v("dac", dac, "the recipe dac");
     v("moco", moco, "Fast MoCo of the recipe diva");
     v("diva", diva, "the recipe diva");
     v("nca", nca, "NCA with a memory bank of the recipe sndl");

@@ -3,6 +3,7 @@
 
 #include "recipes/baseline.h"
 #include "recipes/bier.h"
+#include "recipes/dac.h"
 #include "recipes/diva.h"
 #include "recipes/sndl.h"
 
@@ -19,6 +20,7 @@ const std::vector<RecipeEntry>& recipes() {
   static const std::vector<RecipeEntry> entries{
       {"baseline", [](const RecipeContext& context) { return std::make_unique<Baseline>(context); }},
       {"bier", [](const RecipeContext& context) { return std::make_unique<Bier>(context); }},
+      {"dac", [](const RecipeContext& context) { return std::make_unique<Dac>(context); }},
       {"diva", [](const RecipeContext& context) { return std::make_unique<Diva>(context); }},
       {"sndl", [](const RecipeContext& context) { return std::make_unique<Sndl>(context); }},
   };

@@ -87,6 +87,11 @@ std::vector<float> normalised(EmbeddingView rows) {
   return unit;
 }
 
+Neighbours nearest_others(EmbeddingView rows, std::int64_t k, const RetrieverOptions& options) {
+  const std::vector<float> unit = normalised(rows);
+  return make_retriever(options)->search_all({unit.data(), rows.rows, rows.dim}, k);
+}
+
 Evaluation evaluate(const LabelledEmbeddings& rows, const EvaluateOptions& options) { return score(rows, nullptr, options); }
 
 Evaluation evaluate(const LabelledEmbeddings& queries, const LabelledEmbeddings& gallery, const EvaluateOptions& options) {

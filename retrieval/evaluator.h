@@ -48,4 +48,7 @@ Evaluation evaluate(const LabelledEmbeddings& queries, const LabelledEmbeddings&
 /// first row that is not finite.
 std::vector<float> normalised(EmbeddingView rows);
 
+/// The k nearest others of every row after L2 normalisation: the lists that evaluate() scores. Throws as evaluate().
+Neighbours nearest_others(EmbeddingView rows, std::int64_t k, const RetrieverOptions& options = {});
+
 }  // namespace swath

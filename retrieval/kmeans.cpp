@@ -5,6 +5,8 @@
 #include <faiss/impl/FaissException.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
 
@@ -46,6 +48,9 @@ void check(EmbeddingView rows, const KMeansOptions& options, const std::string& 
   if (options.pca > most)
     throw UserError(fmt::format("{} is {}, but {} rows of {} features have at most {} components; choose fewer",
                                 key(path, "pca"), options.pca, rows.rows, rows.dim, most));
+  for (std::int64_t i = 0; i < rows.rows; ++i)
+    if (!std::all_of(rows.row(i), rows.row(i) + rows.dim, [](float v) { return std::isfinite(v); }))
+      throw NanError(fmt::format("row {} to cluster is not finite; the model that made it has diverged", i));
 }
 
 std::vector<float> principal_components(EmbeddingView rows, std::int64_t components) {

@@ -33,7 +33,7 @@ struct Clusters {
 /// Lloyd's iterations over all rows from K of them, drawn by `seed`. The same seed gives the same clusters on one machine with
 /// one number of threads. Where there are fewer distinct rows than clusters, some stay empty.
 /// Throws UserError that names the key for more clusters than rows, or more components than rows or columns; `path` is where
-/// the options stand in the configuration.
+/// the options stand in the configuration. Throws NanError for a row that is not finite.
 /// Time: FAISS's search of rows × K distances an iteration. Memory: rows × pca floats when components are clustered.
 Clusters kmeans(EmbeddingView rows, const KMeansOptions& options, std::uint64_t seed, const std::string& path = "");
 

@@ -40,6 +40,11 @@ class ResumeTest : public testing::TestWithParam<std::string> {
     made.sampler.classes_per_batch = 4;
     made.sampler.batch_size = 9;
     made.moco.n_key_batches = 3;
+    // Clusters, other clusters, the whole embedding, one cluster.
+    made.dac.kmeans.clusters = 4;
+    made.dac.every = 1;
+    made.dac.finetune_epoch = 3;
+    if (GetParam() == "dac") made.epochs = 4;
     auto& groups = made.optimizer;
     groups.backbone.lr = groups.head.lr = groups.beta.lr = groups.regressor.lr = 1e-3f;
     made.schedule.milestones = {1, 2};

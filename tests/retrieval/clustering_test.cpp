@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <numeric>
 #include <random>
 
@@ -218,6 +219,12 @@ TEST(KMeans, RefusalsNameTheKey) {
   EXPECT_NE(message(options(6)).find("clustering.clusters is 6"), std::string::npos) << message(options(6));
   EXPECT_NE(message(options(2, 4)).find("clustering.pca is 4"), std::string::npos) << message(options(2, 4));
   EXPECT_EQ(message(options(5, 3)), "");
+}
+
+TEST(KMeans, ARowThatIsNotFiniteIsRefused) {
+  test::Rows rows = test::gaussian_rows(5, 3, 1);
+  rows.data[7] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THROW(kmeans(rows.view(), options(2), 1), NanError);
 }
 
 TEST(KMeansOptions, JsonRoundTripAndRefusals) {
