@@ -19,6 +19,7 @@ constexpr Preset kPresets[] = {
       "sampler": {"classes_per_batch": 16, "batch_size": 32},
       "model": {"backbone": "resnet18", "embedding": 128},
       "bier": {"regressor_hidden": 64},
+      "dac": {"kmeans": {"clusters": 4}, "every": 5, "finetune_epoch": 18},
       "moco": {"n_key_batches": 4},
       "diva": {"regressor_hidden": 64},
       "nca": {"momentum_milestones": [13, 20]},
