@@ -1,7 +1,6 @@
 """Runs the program swath as a user does: results, exit codes, sentences, and that nothing is lost. Standard library only."""
 import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -22,15 +21,6 @@ def write_npy(path, descr, shape, payload):
     header += " " * (63 - (10 + len(header)) % 64) + "\n"
     with open(path, "wb") as file:
         file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + payload)
-
-
-def read_npy(path, code):
-    """Columns and values of a matrix."""
-    with open(path, "rb") as file:
-        data = file.read()
-    begin = 10 + struct.unpack("<H", data[8:10])[0]
-    shape = re.search(r"'shape': \((\d+), (\d+)\)", data[10:begin].decode())
-    return int(shape[2]), list(struct.unpack("<%d%s" % (int(shape[1]) * int(shape[2]), code), data[begin:]))
 
 
 class Program(unittest.TestCase):
@@ -189,26 +179,6 @@ class Pipeline(Program):
         self.json("export", "--run", "runs/one", "--out", "w.safetensors")
         self.ok("eval", "--run", "runs/one", "--checkpoint", "untrained", "--set", "model.pretrained=w.safetensors", "--k", "1")
         self.refused(2, ["--out"], "export", "--run", "runs/one")
-
-    def test_lists_of_nearest_neighbours(self):
-        self.assertEqual(self.train("lists", "--set", "epochs=1").returncode, 0)
-        rows = self.json("embed", "--run", "runs/lists", "--out", "lists", "--knn", "3")["images"]
-        width, values = read_npy(self.path("lists/embeddings.npy"), "f")
-        k, neighbours = read_npy(self.path("lists/neighbours.npy"), "q")
-        _, distances = read_npy(self.path("lists/distances.npy"), "f")
-        self.assertEqual((k, len(neighbours), len(distances)), (3, 3 * rows, 3 * rows))
-        every = [values[i * width:(i + 1) * width] for i in range(rows)]
-        unit = [[v / sum(u * u for u in row) ** 0.5 for v in row] for row in every]
-        for i in range(rows):
-            wanted = sorted(sum((a - b) ** 2 for a, b in zip(unit[i], unit[j])) ** 0.5 for j in range(rows) if j != i)
-            for j in range(3):
-                other = neighbours[3 * i + j]
-                apart = sum((a - b) ** 2 for a, b in zip(unit[i], unit[other])) ** 0.5
-                self.assertNotEqual(other, i)
-                for distance in (distances[3 * i + j], apart):
-                    self.assertAlmostEqual(distance, wanted[j], places=5)
-        self.refused(2, ["--knn", str(rows - 1)], "embed", "--run", "runs/lists", "--out", "lists", "--knn", str(rows))
-        self.refused(2, ["--knn"], "embed", "--run", "runs/lists", "--out", "lists", "--knn", "0")
 
     def test_twelve_bands_with_43_and_19_classes(self):
         geotiff = next(f for f in self.json("doctor")["findings"] if f["name"] == "GeoTIFF")
@@ -378,11 +348,6 @@ class BadData(Program):
     def test_a_miner_of_images_with_one_boundary_per_class(self):
         self.refused(2, ["margin.class_specific", "miner.name"], "train", "--root", "scenes", "--packed", "packs", *SMALL,
                      "--set", "miner.name=multilabel_semihard", "--set", "margin.class_specific=true")
-
-    def test_clusters_that_cannot_be(self):
-        for clusters, words in ((64, ["dac.kmeans.clusters is 64", "images"]), (3, ["model.embedding is 16", "dac.kmeans.clusters=3"])):
-            self.refused(2, words, "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "recipe=dac",
-                         "--set", f"dac.kmeans.clusters={clusters}")
 
     def test_hostile_split_paths(self):
         os.makedirs(self.path("evil"))

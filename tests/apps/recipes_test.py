@@ -2,9 +2,20 @@
 import csv
 import json
 import os
+import re
+import struct
 import unittest
 
 from program_test import SMALL, Program
+
+
+def read_npy(path, code):
+    """Columns and values of a matrix."""
+    with open(path, "rb") as file:
+        data = file.read()
+    begin = 10 + struct.unpack("<H", data[8:10])[0]
+    shape = re.search(r"'shape': \((\d+), (\d+)\)", data[10:begin].decode())
+    return int(shape[2]), list(struct.unpack("<%d%s" % (int(shape[1]) * int(shape[2]), code), data[begin:]))
 
 
 class EveryRecipe(Program):
@@ -51,6 +62,34 @@ class EveryRecipe(Program):
         self.assertIn("resuming", done.stderr)
         self.assertNotIn("filling the queue", done.stderr)  # the checkpoint holds it
         self.refused(2, ["preset", "new run"], "train", "--resume", "runs/continued", "--set", "preset=none")
+
+
+    def test_clusters_that_cannot_be(self):
+        for clusters, words in ((64, ["dac.kmeans.clusters is 64", "images"]), (3, ["model.embedding is 16", "dac.kmeans.clusters=3"])):
+            self.refused(2, words, "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "recipe=dac",
+                         "--set", f"dac.kmeans.clusters={clusters}")
+
+
+class Neighbours(Program):
+    def test_lists_of_nearest_neighbours(self):
+        self.assertEqual(self.train("lists", "--set", "epochs=1").returncode, 0)
+        rows = self.json("embed", "--run", "runs/lists", "--out", "lists", "--knn", "3")["images"]
+        width, values = read_npy(self.path("lists/embeddings.npy"), "f")
+        k, neighbours = read_npy(self.path("lists/neighbours.npy"), "q")
+        _, distances = read_npy(self.path("lists/distances.npy"), "f")
+        self.assertEqual((k, len(neighbours), len(distances)), (3, 3 * rows, 3 * rows))
+        every = [values[i * width:(i + 1) * width] for i in range(rows)]
+        unit = [[v / sum(u * u for u in row) ** 0.5 for v in row] for row in every]
+        for i in range(rows):
+            wanted = sorted(sum((a - b) ** 2 for a, b in zip(unit[i], unit[j])) ** 0.5 for j in range(rows) if j != i)
+            for j in range(3):
+                other = neighbours[3 * i + j]
+                apart = sum((a - b) ** 2 for a, b in zip(unit[i], unit[other])) ** 0.5
+                self.assertNotEqual(other, i)
+                for distance in (distances[3 * i + j], apart):
+                    self.assertAlmostEqual(distance, wanted[j], places=5)
+        self.refused(2, ["--knn", str(rows - 1)], "embed", "--run", "runs/lists", "--out", "lists", "--knn", str(rows))
+        self.refused(2, ["--knn"], "embed", "--run", "runs/lists", "--out", "lists", "--knn", "0")
 
 
 class WrongNames(Program):

@@ -211,6 +211,7 @@ TEST_F(DacTest, ABatchTrainsTheSubEmbeddingOfItsClusterAndLaterTheWhole) {
   for (const Case& expected :
        {Case{0, 3, DacStage::divided}, {5, 1, DacStage::divided}, {6, 2, DacStage::whole}, {12, 0, DacStage::conquered}}) {
     bench.recipe.begin_epoch(expected.epoch);
+    EXPECT_EQ(bench.recipe.phase(), static_cast<std::uint64_t>(expected.stage)) << "a recorded step would be replayed";
     const std::vector<float> values = bench.run(expected.cluster);
     EXPECT_EQ(values[2], static_cast<float>(expected.cluster));
     const double wanted = reference_loss(bench, expected.cluster, expected.stage);
