@@ -54,8 +54,7 @@ std::vector<float> embed_split(Device& device, const EmbedImages& embed, std::in
 }
 
 std::vector<float> embed_split(Device& device, Recipe& recipe, const PackedSplit& split, const EmbedOptions& options) {
-  const EmbedImages embed = [&recipe](Tape& tape, const Tensor& images) { return recipe.embed(tape, images); };
-  return embed_split(device, embed, recipe.embedding_width(), split, options);
+  return embed_split(device, embedding_of(recipe), recipe.embedding_width(), split, options);
 }
 
 }  // namespace swath
