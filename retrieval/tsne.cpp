@@ -66,6 +66,7 @@ class Descent {
     const bool early = iteration < options_.exaggerated_iterations;
     const double attraction = early ? options_.exaggeration : 1, momentum = early ? 0.5 : 0.8;
     const double n = static_cast<double>(p_.rows), rate = std::max(50.0, n / (4 * options_.exaggeration));
+    if (iteration == options_.exaggerated_iterations) rest();
     tree_.build(points_);
     tree_.repel(options_.theta, repulsion_, z_);
     double z = 0;
@@ -102,6 +103,11 @@ class Descent {
   const std::vector<Point2>& points() const { return points_; }
 
  private:
+  /// What was learned of another objective would carry the points past the optima of this one.
+  void rest() {
+    change_.assign(points_.size(), {});
+    gains_.assign(points_.size(), {1, 1});
+  }
   static void move(double gradient, double momentum, double rate, double& change, double& gain) {
     gain = gradient * change < 0 ? gain + 0.2 : std::max(kSmallestGain, gain * 0.8);
     change = momentum * change - rate * gain * gradient;

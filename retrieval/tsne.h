@@ -26,12 +26,12 @@ struct Tsne {
 };
 
 /// Rows are L2-normalised, as for an evaluation. Affinities over the 3 · perplexity + 1 nearest rows (all, where there are
-/// fewer); gradient descent with gains, momentum 0.5 then 0.8, step max(50, n / (4 · exaggeration)); it starts from the
-/// principal axes with a little noise drawn by `seed`. The same seed gives the same points, bit for bit, with any number of
-/// threads. Throws UserError for options and shapes, and a perplexity that needs more rows; NanError for embeddings that are
-/// not finite.
-/// Time: an exact search, then about n · log n an iteration; the divergence at the end takes every pair once. Memory beside
-/// the retriever's: 4·n·d bytes for the normalised copy, 16 to 32 bytes per row and neighbour, some 200 bytes per row.
+/// fewer); gradient descent with gains, momentum 0.5, then 0.8 from rest after the exaggeration, step max(50, n / (4 ·
+/// exaggeration)); it starts from the principal axes with a little noise drawn by `seed`. The same seed gives the same points,
+/// bit for bit, with any number of threads. Throws UserError for options and shapes, and a perplexity that needs more rows;
+/// NanError for embeddings that are not finite. Time: an exact search, then about n · log n an iteration; the divergence at the
+/// end takes every pair once. Memory beside the retriever's: 4·n·d bytes for the normalised copy, 16 to 32 bytes per row and
+/// neighbour, some 200 bytes per row.
 Tsne tsne(EmbeddingView rows, const TsneOptions& options = {});
 
 }  // namespace swath

@@ -200,22 +200,32 @@ TEST(Tsne, EqualRowsAndBadOptions) {
   EXPECT_THROW(tsne({broken.data(), 50, 3}, {.perplexity = 5}), NanError);
 }
 
-// Trustworthiness (J. Venna, S. Kaski, 2001) and the divergence, both computed by scikit-learn's side for both maps.
+// Trustworthiness (J. Venna, S. Kaski, 2001) and the divergence, judged by scikit-learn's side for both. Single maps end in
+// optima whose divergences differ by some 0.02, so means over three seeds are compared.
 TEST(Tsne, AsGoodAsSklearns) {
   const char* python = std::getenv("SWATH_PEERS_PYTHON");
   if (!python) GTEST_SKIP() << "SWATH_PEERS_PYTHON is not set";
   const auto clusters = test::tight_clusters(400, 32, 10, 0.5F, 21);
   const auto cloud = test::gaussian_rows(240, 16, 22);
   for (const auto& [rows, perplexity] : {std::pair(&clusters, 40.0), std::pair(&cloud, 20.0)}) {
-    const Tsne map = tsne(rows->view(), {.perplexity = perplexity});
-    const auto unit = normalised(rows->view());
-    const Json both = test::run_peer(python, "sklearn_tsne.py",
-                                     {{"rows", unit}, {"dim", rows->dim}, {"points", map.points}, {"perplexity", perplexity}});
-    const double trust = both["ours"]["trustworthiness"], their_trust = both["sklearn"]["trustworthiness"];
-    const double kl = both["ours"]["kl"], their_kl = both["sklearn"]["kl"];
+    std::vector<Tsne> maps;
+    Json request{{"rows", normalised(rows->view())}, {"dim", rows->dim}, {"perplexity", perplexity}, {"maps", Json::array()}};
+    for (const std::uint64_t seed : {0, 1, 2}) {
+      maps.push_back(tsne(rows->view(), {.perplexity = perplexity, .seed = seed}));
+      request["maps"].push_back(maps.back().points);
+    }
+    const Json judged = test::run_peer(python, "sklearn_tsne.py", request);
+    double trust = 0, their_trust = 0, kl = 0, their_kl = 0;
+    for (int seed = 0; seed < 3; ++seed) {
+      const Json &ours = judged["ours"][seed], &theirs = judged["sklearn"][seed];
+      EXPECT_NEAR(maps[seed].kl, ours["kl"].get<double>(), 1e-3);
+      trust += ours["trustworthiness"].get<double>() / 3;
+      kl += ours["kl"].get<double>() / 3;
+      their_trust += theirs["trustworthiness"].get<double>() / 3;
+      their_kl += theirs["kl"].get<double>() / 3;
+    }
     EXPECT_GE(trust, their_trust - 0.02);
     EXPECT_LE(kl, their_kl + 0.05);
-    EXPECT_NEAR(map.kl, kl, 1e-3);
     std::printf("%ld rows: trustworthiness %.4f, scikit-learn's %.4f; divergence %.4f, scikit-learn's %.4f\n",
                 static_cast<long>(rows->rows), trust, their_trust, kl, their_kl);
   }
