@@ -24,8 +24,7 @@ struct ClusterSampler::Cluster {
 
 ClusterSampler::ClusterSampler(const SamplerOptions& options, const LabelMasks& labels, std::uint64_t seed)
     : options_(options), labels_(labels), seed_(seed) {
-  if (options.kind != "balanced")
-    throw UserError(fmt::format("clusters draw balanced batches; set sampler.kind=balanced, not {}", options.kind));
+  if (options.kind == "shuffled") throw UserError("clusters draw balanced batches; set sampler.kind=balanced, not shuffled");
   make_sampler(options, labels, seed);
   const std::vector<ClusterShare> all = assign(std::vector<std::int64_t>(static_cast<std::size_t>(labels.rows())), 1);
   if (all[0].batches == 0)
