@@ -66,7 +66,7 @@ class EveryRecipe(Program):
 
     def test_clusters_that_cannot_be(self):
         for clusters, words in ((64, ["dac.kmeans.clusters is 64", "images"]), (3, ["model.embedding is 16", "dac.kmeans.clusters=3"])):
-            self.refused(2, words, "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "recipe=dac",
+            self.refused(2, words, "train", "--root", "scenes", "--packed", "packs-32", *SMALL, "--set", "recipe=dac",
                          "--set", f"dac.kmeans.clusters={clusters}")
 
 
