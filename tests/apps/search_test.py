@@ -220,7 +220,6 @@ class Served(Searched):
         """What the server answers to these bytes, until it closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
             connection.sendall(text.encode())
-            connection.shutdown(socket.SHUT_WR)
             got = b""
             while piece := connection.recv(65536):
                 got += piece
