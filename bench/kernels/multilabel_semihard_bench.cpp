@@ -1,7 +1,6 @@
 #include "kernels/multilabel_semihard.h"
 
 #include "bench/kernels/miner_bench.h"
-#include "kernels/label_similarity.h"
 
 namespace swath::bench {
 
@@ -10,18 +9,11 @@ using namespace kernels;
 std::vector<Benchmark> multilabel_semihard_benchmarks() {
   return {{"multilabel_semihard",
            "fine and coarse triplets of multi-hot rows, from distances and shared labels",
-           {rows_axis(), {.name = "classes", .values = {43}, .counted = 43, .high = 65'535}},
+           {rows_axis(), classes_axis()},
            [](Arena& arena, const Sizes& sizes) {
              const std::int64_t rows = sizes["rows"], classes = sizes["classes"];
              const std::int64_t capacity = rows * std::min<std::int64_t>(rows, 512);
-             const std::uint64_t* labels = arena.label_masks(rows, classes);
-             const LabelSimilarityArgs similarities{.labels = labels,
-                                                    .others = labels,
-                                                    .similarity = arena.output<std::uint16_t>(rows * rows),
-                                                    .label_count = arena.output<std::int32_t>(rows),
-                                                    .rows = rows,
-                                                    .other_rows = rows,
-                                                    .classes = classes};
+             const LabelSimilarityArgs similarities = random_similarities(arena, rows, classes);
              arena.device().run([&](auto exec) { label_similarity(similarities, exec); });
              MultilabelSemihardArgs args{.distance = random_distances(arena, rows),
                                          .similarity = similarities.similarity,

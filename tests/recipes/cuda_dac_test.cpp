@@ -1,21 +1,16 @@
 // Steps of D&C on a CUDA device, real or simulated, against the CPU backend: clusters, losses, gradients and running
 // statistics, of a sub-embedding and of the whole (methods.md §7).
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
 #include <map>
 
-#include "data/pack.h"
-#include "data/scenes.h"
 #include "recipes/step.h"
 #include "tests/cuda_device.h"
+#include "tests/recipes/recipe_case.h"
 
 namespace swath {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct Keeper : StateVisitor {
   void tensor(const std::string&, Tensor& value) override { assignment = value.to_host<std::int64_t>(); }
@@ -32,56 +27,30 @@ struct Result {
   std::map<std::string, std::vector<float>> tensors;
 };
 
-class CudaDac : public ::testing::Test {
+class CudaDac : public testing::SceneTest {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = fs::temp_directory_path() / ("swath-cuda-dac-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    ScenesOptions scenes;
-    scenes.out = (folder_ / "scenes").string();
-    scenes.images = 40;
-    scenes.size = 40;
-    generate_scenes(scenes);
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static void SetUpTestSuite() { make_scenes("cuda-dac", 40); }
+  static void TearDownTestSuite() { remove_scenes(); }
   void SetUp() override { SWATH_NEEDS_CUDA_DEVICE(); }
 
   /// A step of epoch 1, which trains a sub-embedding, or the whole embedding where finetune_epoch is 2.
   static Result run(const std::string& device_name, std::int64_t finetune_epoch) {
-    TrainOptions options;
+    TrainOptions options = small_options();
     options.recipe = "dac";
-    options.data.root = (folder_ / "scenes").string();
-    options.data.image_size = 40;
-    options.data.packed = (folder_ / "packed").string();
-    options.crop = 32;
-    options.model.backbone = "resnet18";
-    options.model.embedding = 32;
-    options.sampler.classes_per_batch = 4;
     options.dac.kmeans.clusters = 2;
     options.dac.kmeans.retriever.faiss = "cpu";
     options.dac.finetune_epoch = finetune_epoch;
-    const auto device = Device::open(device_name);
-    const PackedSet data = open_or_pack(options.data, options.pack);
-    ParameterBlock block;
-    const auto recipe = make_recipe({*device, block, options, data.train});
-    block.allocate(*device);
-    Optimizer optimizer(block, options.optimizer);
-    StepScalars scalars(*device);
-    TrainStep step(*device, *recipe, block, optimizer, scalars, options, data.train);
-    recipe->begin_epoch(1);
-    Batch batch;
-    batch.pixels = data.train.pixels();
-    batch.labels = data.train.labels().data();
-    batch.n = 8;
+    testing::RecipeBench<Recipe> bench(options, device_name);
+    bench.recipe.begin_epoch(1);
+    Batch batch = bench.first_images(8);
     batch.tag = 1;
-    step.run(batch);
+    bench.step->run(batch);
     Result result;
-    result.statistics = step.drain().back().values;
+    result.statistics = bench.step->drain().back().values;
     Keeper keeper;
-    recipe->visit_state(keeper);
+    bench.recipe.visit_state(keeper);
     result.assignment = keeper.assignment;
-    for (const Parameter& p : block.parameters()) result.tensors["d " + p.name] = p.grad.to_host<float>();
-    for (const Buffer& b : block.buffers()) result.tensors[b.name] = b.value.to_host<float>();
+    bench.add_tensors(result.tensors);
     return result;
   }
 
@@ -92,19 +61,8 @@ class CudaDac : public ::testing::Test {
     for (std::size_t i = 0; i < 4; ++i)
       EXPECT_NEAR(cuda.statistics[i], cpu.statistics[i], 1e-4 * std::abs(cpu.statistics[i])) << i;
     EXPECT_GT(cpu.statistics[1], 0) << "no active triplet";
-    ASSERT_EQ(cuda.tensors.size(), cpu.tensors.size());
-    for (const auto& [name, wanted] : cpu.tensors) {
-      const std::vector<float>& got = cuda.tensors.at(name);
-      double difference = 0, norm = 0;
-      for (std::size_t i = 0; i < wanted.size(); ++i) {
-        difference += std::pow(static_cast<double>(got[i]) - static_cast<double>(wanted[i]), 2);
-        norm += std::pow(static_cast<double>(wanted[i]), 2);
-      }
-      EXPECT_LE(std::sqrt(difference), 1e-4 * std::sqrt(norm) + 1e-12) << name;
-    }
+    testing::expect_close(cuda.tensors, cpu.tensors, 1e-4);
   }
-
-  static inline fs::path folder_;
 };
 
 TEST_F(CudaDac, AStepOfASubEmbeddingMatchesTheCpuBackend) { expect_match(110); }

@@ -1,7 +1,6 @@
 // Captured steps of every recipe on a CUDA device, real or simulated: the bits of eager ones over batches, shapes and learning
 // rates that change; and what a replayed step costs, compared with bench/step_counts.json.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -14,12 +13,11 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <nlohmann/json.hpp>
 
-#include "data/pack.h"
-#include "data/scenes.h"
 #include "engine/core/log.h"
 #include "recipes/baseline.h"
 #include "recipes/step.h"
 #include "tests/cuda_device.h"
+#include "tests/recipes/recipe_case.h"
 #include "tests/simulator_counts.h"
 
 namespace swath {
@@ -123,37 +121,20 @@ struct Training {
   std::unique_ptr<TrainStep> step;
 };
 
-class CudaGraph : public ::testing::Test {
+class CudaGraph : public testing::SceneTest {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = fs::temp_directory_path() / ("swath-cuda-graph-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    ScenesOptions scenes;
-    scenes.out = (folder_ / "scenes").string();
-    scenes.images = 48;
-    scenes.size = 40;
-    generate_scenes(scenes);
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static void SetUpTestSuite() { make_scenes("cuda-graph", 48); }
+  static void TearDownTestSuite() { remove_scenes(); }
   void SetUp() override { SWATH_NEEDS_CUDA_DEVICE(); }
 
   static TrainOptions options(const Case& of, const char* graph) {
-    TrainOptions made;
-    made.data.root = (folder_ / "scenes").string();
-    made.data.image_size = 40;
-    made.data.packed = (folder_ / "packed").string();
-    made.crop = 32;
-    made.model.backbone = "resnet18";
-    made.model.embedding = 32;
-    made.sampler.classes_per_batch = 4;
+    TrainOptions made = small_options();
     made.moco.n_key_batches = 2;
     made.bier.regressor_hidden = made.diva.regressor_hidden = 32;
     of.set(made);
     made.graph = graph;
     return made;
   }
-
-  static inline fs::path folder_;
 };
 
 class CudaGraphOf : public CudaGraph, public ::testing::WithParamInterface<Case> {};

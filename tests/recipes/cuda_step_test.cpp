@@ -1,7 +1,6 @@
 // Whole training steps of the baseline on a CUDA device, real or simulated, against the CPU backend: loss, every gradient,
 // running statistics and the updated parameters; and in bfloat16 against float32.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -9,10 +8,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "data/pack.h"
-#include "data/scenes.h"
 #include "recipes/step.h"
 #include "tests/cuda_device.h"
+#include "tests/recipes/recipe_case.h"
 #include "tests/simulator_counts.h"
 
 namespace swath {
@@ -38,66 +36,35 @@ double relative_difference(const std::vector<float>& a, const std::vector<float>
   return std::sqrt(norm > 0 ? difference / norm : difference);
 }
 
-class CudaStep : public ::testing::Test {
+class CudaStep : public testing::SceneTest {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = fs::temp_directory_path() / ("swath-cuda-step-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    ScenesOptions scenes;
-    scenes.out = (folder_ / "scenes").string();
-    scenes.images = 40;
-    scenes.size = 40;
-    generate_scenes(scenes);
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static void SetUpTestSuite() { make_scenes("cuda-step", 40); }
+  static void TearDownTestSuite() { remove_scenes(); }
   void SetUp() override { SWATH_NEEDS_CUDA_DEVICE(); }
 
   static TrainOptions options() {
-    TrainOptions made;
-    made.data.root = (folder_ / "scenes").string();
-    made.data.image_size = 40;
-    made.data.packed = (folder_ / "packed").string();
-    made.crop = 32;
-    made.model.backbone = "resnet18";
-    made.model.embedding = 32;
-    made.sampler.classes_per_batch = 4;
+    TrainOptions made = small_options();
     return made;
   }
 
   // Steps on the first eight images of the training split.
   static StepResult run(const std::string& device_name, const TrainOptions& options, int steps) {
-    const auto device = Device::open(device_name);
-    const PackedSet data = open_or_pack(options.data, options.pack);
-    ParameterBlock block;
-    const auto recipe = make_recipe({*device, block, options, data.train});
-    block.allocate(*device);
-    Optimizer optimizer(block, options.optimizer);
-    StepScalars scalars(*device);
-    TrainStep step(*device, *recipe, block, optimizer, scalars, options, data.train);
+    testing::RecipeBench<Recipe> bench(options, device_name);
     StepResult result;
     for (int i = 0; i < steps; ++i) {
-      scalars.set_step(static_cast<std::uint64_t>(i));
+      bench.scalars->set_step(static_cast<std::uint64_t>(i));
       for (int group = 0; group < kParameterGroups; ++group)
-        scalars.set_learning_rate(static_cast<ParameterGroup>(group), 1e-4f * static_cast<float>(1 + 2 * group));
-      Batch batch;
-      batch.pixels = data.train.pixels();
-      batch.labels = data.train.labels().data();
-      batch.n = 8;
+        bench.scalars->set_learning_rate(static_cast<ParameterGroup>(group), 1e-4f * static_cast<float>(1 + 2 * group));
       simulator_counts();
-      step.run(batch);
+      bench.step->run(bench.first_images(8));
       result.counts.push_back(simulator_counts());
-      result.reserved.push_back(device->pool()->reserved());
+      result.reserved.push_back(bench.device->pool()->reserved());
     }
-    result.statistics = step.drain().back().values;
-    for (const Parameter& p : block.parameters()) {
-      result.tensors["d " + p.name] = p.grad.to_host<float>();
-      result.tensors[p.name] = p.value.to_host<float>();
-    }
-    for (const Buffer& b : block.buffers()) result.tensors[b.name] = b.value.to_host<float>();
+    result.statistics = bench.step->drain().back().values;
+    bench.add_tensors(result.tensors);
+    for (const Parameter& p : bench.block.parameters()) result.tensors[p.name] = p.value.to_host<float>();
     return result;
   }
-
-  static inline fs::path folder_;
 };
 
 TEST_F(CudaStep, EveryTensorOfAStepMatchesTheCpuBackend) {
@@ -132,13 +99,8 @@ TEST_F(CudaStep, LaterStepsTakeNoMoreMemory) {
 TEST_F(CudaStep, LaterStepsNeitherAllocateNorWait) {
   const nlohmann::json counts = run("cuda", options(), 2).counts.at(1);
   if (counts.is_null()) GTEST_SKIP() << "only a simulator counts";
-  EXPECT_EQ(counts.at("allocations"), 0);
-  EXPECT_EQ(counts.at("frees"), 0);
-  for (const char* wait : {"sync_stream", "sync_device", "sync_event", "sync_blocking_memcpy"})
-    EXPECT_EQ(counts.at(wait), 0) << wait;
   // Images, labels, and the step's scalars.
-  EXPECT_EQ(counts.at("memcpy_h2d"), 3);
-  EXPECT_EQ(counts.at("memcpy_d2h"), 0);
+  testing::expect_no_waits(counts, 3);
 }
 
 TEST_F(CudaStep, TwoRunsGiveTheSameBits) {

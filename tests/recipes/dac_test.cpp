@@ -2,7 +2,6 @@
 #include "recipes/dac.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,10 +10,10 @@
 #include <numeric>
 #include <set>
 
-#include "data/scenes.h"
 #include "recipes/pair_rows.h"
 #include "recipes/step.h"
 #include "retrieval/cluster_match.h"
+#include "tests/recipes/recipe_case.h"
 
 namespace swath {
 namespace {
@@ -25,38 +24,22 @@ using Numbers = std::vector<std::int64_t>;
 
 constexpr std::int64_t kClusters = 5;
 
-class DacTest : public testing::Test {
+class DacTest : public testing::SceneTest {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = fs::temp_directory_path() / ("swath-dac-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    ScenesOptions scenes;
-    scenes.out = (folder_ / "scenes").string();
-    scenes.images = 120;
-    scenes.size = 40;
-    generate_scenes(scenes);
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static void SetUpTestSuite() { make_scenes("dac", 120); }
+  static void TearDownTestSuite() { remove_scenes(); }
 
   static TrainOptions options() {
-    TrainOptions made;
+    TrainOptions made = small_options();
     made.recipe = "dac";
-    made.data.root = (folder_ / "scenes").string();
-    made.data.image_size = 40;
-    made.data.packed = (folder_ / "packed").string();
-    made.crop = 32;
-    made.model.backbone = "resnet18";
     made.model.embedding = 40;
     made.model.dropout = 0;
-    made.sampler.classes_per_batch = 4;
     made.dac.kmeans.clusters = kClusters;
     made.dac.every = 2;
     made.dac.finetune_epoch = 12;
     made.run.log_every = 1;
     return made;
   }
-
-  static inline fs::path folder_;
 };
 
 /// Writes into a recipe's state what is given, and keeps what is there.
@@ -82,17 +65,8 @@ struct State : StateVisitor {
 };
 
 /// A recipe and steps of it that change no weight.
-struct Workbench {
-  explicit Workbench(const TrainOptions& with)
-      : options(with),
-        device(Device::open("cpu")),
-        data(open_or_pack(options.data, options.pack)),
-        recipe({*device, block, options, data.train}) {
-    block.allocate(*device);
-    optimizer = std::make_unique<Optimizer>(block, options.optimizer);
-    scalars = std::make_unique<StepScalars>(*device);
-    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train);
-  }
+struct Workbench : testing::RecipeBench<Dac> {
+  using RecipeBench::RecipeBench;
   State state() {
     State seen;
     recipe.visit_state(seen);
@@ -105,13 +79,9 @@ struct Workbench {
   }
   /// A step on the first 8 images, as of the cluster; loss, then the statistics.
   std::vector<float> run(std::int64_t cluster) {
-    Batch batch;
-    batch.pixels = data.train.pixels();
-    batch.labels = data.train.labels().data();
-    batch.n = 8;
+    Batch batch = first_images(8);
     batch.tag = cluster;
-    step->run(batch);
-    return step->drain().back().values;
+    return RecipeBench::run(batch);
   }
   bool has_gradient(const std::string& name) {
     const std::vector<float> grad = block.find(name)->grad.to_host<float>();
@@ -122,15 +92,6 @@ struct Workbench {
     for (std::int64_t c = 0; c < kClusters; ++c) made.push_back({fmt::format("cluster{}", c), 8});
     return made;
   }
-
-  TrainOptions options;
-  std::unique_ptr<Device> device;
-  PackedSet data;
-  ParameterBlock block;
-  Dac recipe;
-  std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<StepScalars> scalars;
-  std::unique_ptr<TrainStep> step;
 };
 
 TEST(DacStages, BoundariesAreThoseOfTheFormula) {

@@ -3,16 +3,15 @@
 #include "recipes/diva.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
 #include <map>
 
-#include "data/scenes.h"
 #include "engine/autograd/row_ops.h"
 #include "recipes/pair_rows.h"
 #include "recipes/trainer.h"
+#include "tests/recipes/recipe_case.h"
 
 namespace swath {
 namespace {
@@ -29,31 +28,16 @@ struct Keeper : StateVisitor {
   std::map<std::string, std::int64_t> scalars;
 };
 
-class DivaTest : public testing::Test {
+class DivaTest : public testing::SceneTest {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = fs::temp_directory_path() / ("swath-diva-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    ScenesOptions scenes;
-    scenes.out = (folder_ / "scenes").string();
-    scenes.images = 120;
-    scenes.size = 40;
-    generate_scenes(scenes);
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static void SetUpTestSuite() { make_scenes("diva", 120); }
+  static void TearDownTestSuite() { remove_scenes(); }
 
   static TrainOptions options(const std::string& name) {
-    TrainOptions made;
+    TrainOptions made = small_options();
     made.recipe = "diva";
-    made.data.root = (folder_ / "scenes").string();
-    made.data.image_size = 40;
-    made.data.packed = (folder_ / "packed").string();
-    made.crop = 32;
     made.epochs = 2;
-    made.model.backbone = "resnet18";
-    made.model.embedding = 32;
     made.model.dropout = 0;
-    made.sampler.classes_per_batch = 4;
     made.optimizer.backbone.lr = made.optimizer.head.lr = 1e-3f;
     made.moco.n_key_batches = 3;
     made.validation.untrained = false;
@@ -63,23 +47,10 @@ class DivaTest : public testing::Test {
     made.run.log_every = 1;
     return made;
   }
-
-  static inline fs::path folder_;
 };
 
-/// A recipe and a step of it, without a trainer.
-struct Workbench {
-  Workbench(const TrainOptions& with, float rate)
-      : options(with),
-        device(Device::open("cpu")),
-        data(open_or_pack(options.data, options.pack)),
-        recipe({*device, block, options, data.train}) {
-    block.allocate(*device);
-    optimizer = std::make_unique<Optimizer>(block, options.optimizer);
-    scalars = std::make_unique<StepScalars>(*device);
-    for (int group = 0; group < kParameterGroups; ++group) scalars->set_learning_rate(static_cast<ParameterGroup>(group), rate);
-    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train);
-  }
+struct Workbench : testing::RecipeBench<Diva> {
+  Workbench(const TrainOptions& with, float rate) : RecipeBench(with) { set_learning_rate(rate); }
   std::map<std::string, Tensor> state() {
     Keeper keeper;
     recipe.visit_state(keeper);
@@ -87,23 +58,7 @@ struct Workbench {
   }
   std::uint64_t pushed() { return state().at("moco.pushed").to_host<std::uint64_t>()[0]; }
   /// One step on the first `n` images; loss, then the statistics.
-  std::vector<float> run(std::int64_t n) {
-    Batch batch;
-    batch.pixels = data.train.pixels();
-    batch.labels = data.train.labels().data();
-    batch.n = n;
-    step->run(batch);
-    return step->drain().back().values;
-  }
-
-  TrainOptions options;
-  std::unique_ptr<Device> device;
-  PackedSet data;
-  ParameterBlock block;
-  Diva recipe;
-  std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<StepScalars> scalars;
-  std::unique_ptr<TrainStep> step;
+  std::vector<float> run(std::int64_t n) { return RecipeBench::run(first_images(n)); }
 };
 
 TEST_F(DivaTest, TheObjectiveIsTheWeightedSumOfItsParts) {

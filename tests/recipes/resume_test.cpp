@@ -1,43 +1,27 @@
 // Every recipe resumes exactly: a run that was stopped after any step ends with the weights, buffers and logs of an unbroken
 // one.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
-#include "data/scenes.h"
 #include "recipes/trainer.h"
+#include "tests/recipes/recipe_case.h"
 
 namespace swath {
 namespace {
 
 namespace fs = std::filesystem;
 
-class ResumeTest : public testing::TestWithParam<std::string> {
+class ResumeTest : public testing::SceneTest, public ::testing::WithParamInterface<std::string> {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = fs::temp_directory_path() / ("swath-resume-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    ScenesOptions scenes;
-    scenes.out = (folder_ / "scenes").string();
-    scenes.images = 120;
-    scenes.size = 40;
-    generate_scenes(scenes);
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static void SetUpTestSuite() { make_scenes("resume", 120); }
+  static void TearDownTestSuite() { remove_scenes(); }
 
   static TrainOptions options(const std::string& name) {
-    TrainOptions made;
+    TrainOptions made = small_options();
     made.recipe = GetParam();
-    made.data.root = (folder_ / "scenes").string();
-    made.data.image_size = 40;
-    made.data.packed = (folder_ / "packed").string();
-    made.crop = 32;
     made.epochs = 3;
-    made.model.backbone = "resnet18";
-    made.model.embedding = 32;
-    made.sampler.classes_per_batch = 4;
     made.sampler.batch_size = 9;
     made.moco.n_key_batches = 3;
     // Clusters, other clusters, the whole embedding, one cluster.
@@ -96,8 +80,6 @@ class ResumeTest : public testing::TestWithParam<std::string> {
     std::ifstream in(file);
     return {std::istreambuf_iterator<char>(in), {}};
   }
-
-  static inline fs::path folder_;
 };
 
 TEST_P(ResumeTest, TenCutsBitEqual) {
@@ -113,8 +95,8 @@ TEST_P(ResumeTest, TenCutsBitEqual) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(, ResumeTest, testing::ValuesIn(TrainOptions::recipe_names()),
-                         [](const testing::TestParamInfo<std::string>& param) { return param.param; });
+INSTANTIATE_TEST_SUITE_P(, ResumeTest, ::testing::ValuesIn(TrainOptions::recipe_names()),
+                         [](const ::testing::TestParamInfo<std::string>& param) { return param.param; });
 
 }  // namespace
 }  // namespace swath

@@ -2,14 +2,13 @@
 #include "recipes/sndl.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
 #include <set>
 
-#include "data/scenes.h"
 #include "recipes/trainer.h"
+#include "tests/recipes/recipe_case.h"
 
 namespace swath {
 namespace {
@@ -27,47 +26,22 @@ struct BankFinder : StateVisitor {
   Tensor bank;
 };
 
-class SndlTest : public testing::Test {
+class SndlTest : public testing::SceneTest {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = fs::temp_directory_path() / ("swath-sndl-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    ScenesOptions scenes;
-    scenes.out = (folder_ / "scenes").string();
-    scenes.images = 120;
-    scenes.size = 40;
-    generate_scenes(scenes);
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static void SetUpTestSuite() { make_scenes("sndl", 120); }
+  static void TearDownTestSuite() { remove_scenes(); }
 
   static TrainOptions options() {
-    TrainOptions made;
+    TrainOptions made = small_options();
     made.recipe = "sndl";
-    made.data.root = (folder_ / "scenes").string();
-    made.data.image_size = 40;
-    made.data.packed = (folder_ / "packed").string();
-    made.crop = 32;
-    made.model.backbone = "resnet18";
     made.model.embedding = 16;
     made.sampler.batch_size = 9;
     return made;
   }
-
-  static inline fs::path folder_;
 };
 
-/// A recipe and a step of it, without a trainer.
-struct Workbench {
-  explicit Workbench(const TrainOptions& with)
-      : options(with),
-        device(Device::open("cpu")),
-        data(open_or_pack(options.data, options.pack)),
-        recipe({*device, block, options, data.train}) {
-    block.allocate(*device);
-    optimizer = std::make_unique<Optimizer>(block, options.optimizer);
-    scalars = std::make_unique<StepScalars>(*device);
-    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train);
-  }
+struct Workbench : testing::RecipeBench<Sndl> {
+  using RecipeBench::RecipeBench;
   std::vector<float> bank() {
     BankFinder finder;
     recipe.visit_state(finder);
@@ -88,18 +62,8 @@ struct Workbench {
     batch.labels = labels.data();
     batch.rows = rows.data();
     batch.n = static_cast<std::int64_t>(rows.size());
-    step->run(batch);
-    return step->drain().back().values;
+    return RecipeBench::run(batch);
   }
-
-  TrainOptions options;
-  std::unique_ptr<Device> device;
-  PackedSet data;
-  ParameterBlock block;
-  Sndl recipe;
-  std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<StepScalars> scalars;
-  std::unique_ptr<TrainStep> step;
 };
 
 TEST_F(SndlTest, TheObjectiveIsTheWeightedSumOfItsParts) {

@@ -3,7 +3,6 @@
 #include "recipes/trainer.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,38 +10,23 @@
 #include <limits>
 #include <map>
 
-#include "data/scenes.h"
 #include "recipes/embed.h"
 #include "retrieval/overlap.h"
+#include "tests/recipes/recipe_case.h"
 
 namespace swath {
 namespace {
 
 namespace fs = std::filesystem;
 
-class TrainerTest : public testing::Test {
+class TrainerTest : public testing::SceneTest {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = fs::temp_directory_path() / ("swath-trainer-" + std::to_string(getpid()));
-    fs::remove_all(folder_);
-    ScenesOptions scenes;
-    scenes.out = (folder_ / "scenes").string();
-    scenes.images = 120;
-    scenes.size = 40;
-    generate_scenes(scenes);
-  }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static void SetUpTestSuite() { make_scenes("trainer", 120); }
+  static void TearDownTestSuite() { remove_scenes(); }
 
   static TrainOptions options(const std::string& name) {
-    TrainOptions made;
-    made.data.root = (folder_ / "scenes").string();
-    made.data.image_size = 40;
-    made.data.packed = (folder_ / "packed").string();
-    made.crop = 32;
+    TrainOptions made = small_options();
     made.epochs = 4;
-    made.model.backbone = "resnet18";
-    made.model.embedding = 32;
-    made.sampler.classes_per_batch = 4;
     made.optimizer.backbone.lr = made.optimizer.head.lr = 1e-3f;
     made.schedule.milestones = {1, 3};
     made.validation.every = 2;
@@ -80,8 +64,6 @@ class TrainerTest : public testing::Test {
     }
     return records;
   }
-
-  static inline fs::path folder_;
   static inline std::vector<float> weights_;
 };
 

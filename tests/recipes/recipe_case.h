@@ -1,0 +1,133 @@
+// What tests of recipes share: generated scenes, the options of a small network, steps without a trainer, comparisons.
+#pragma once
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "data/pack.h"
+#include "data/scenes.h"
+#include "recipes/step.h"
+
+namespace swath::testing {
+
+/// A suite with an archive of scenes of 40 × 40 in a folder of its own.
+class SceneTest : public ::testing::Test {
+ protected:
+  static void make_scenes(const std::string& suite, std::int64_t images) {
+    folder_ = std::filesystem::temp_directory_path() / ("swath-" + suite + "-" + std::to_string(getpid()));
+    std::filesystem::remove_all(folder_);
+    ScenesOptions scenes;
+    scenes.out = (folder_ / "scenes").string();
+    scenes.images = images;
+    scenes.size = 40;
+    generate_scenes(scenes);
+  }
+  static void remove_scenes() { std::filesystem::remove_all(folder_); }
+
+  /// ResNet-18 on these scenes, crops of 32 × 32.
+  static TrainOptions small_options() {
+    TrainOptions made;
+    made.data.root = (folder_ / "scenes").string();
+    made.data.image_size = 40;
+    made.data.packed = (folder_ / "packed").string();
+    made.crop = 32;
+    made.model.backbone = "resnet18";
+    made.model.embedding = 32;
+    made.sampler.classes_per_batch = 4;
+    return made;
+  }
+
+  static inline std::filesystem::path folder_;
+};
+
+/// A recipe of type R (Recipe: the one that options.recipe names) and steps of it, without a trainer.
+template <class R>
+struct RecipeBench {
+  explicit RecipeBench(const TrainOptions& with, const std::string& device_name = "cpu")
+      : options(with),
+        device(Device::open(device_name)),
+        data(open_or_pack(options.data, options.pack)),
+        owned(make({*device, block, options, data.train})),
+        recipe(*owned) {
+    block.allocate(*device);
+    optimizer = std::make_unique<Optimizer>(block, options.optimizer);
+    scalars = std::make_unique<StepScalars>(*device);
+    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train);
+  }
+
+  static std::unique_ptr<R> make(const RecipeContext& context) {
+    if constexpr (std::is_same_v<R, Recipe>) {
+      return make_recipe(context);
+    } else {
+      return std::make_unique<R>(context);
+    }
+  }
+
+  void set_learning_rate(float rate) {
+    for (int group = 0; group < kParameterGroups; ++group) scalars->set_learning_rate(static_cast<ParameterGroup>(group), rate);
+  }
+  /// The first n images of the training split.
+  Batch first_images(std::int64_t n) const {
+    Batch batch;
+    batch.pixels = data.train.pixels();
+    batch.labels = data.train.labels().data();
+    batch.n = n;
+    return batch;
+  }
+  /// One step; loss, then the statistics.
+  std::vector<float> run(const Batch& batch) {
+    step->run(batch);
+    return step->drain().back().values;
+  }
+  /// Adds every gradient, as "d <name>", and every running statistic.
+  void add_tensors(std::map<std::string, std::vector<float>>& tensors) const {
+    for (const Parameter& p : block.parameters()) tensors["d " + p.name] = p.grad.to_host<float>();
+    for (const Buffer& b : block.buffers()) tensors[b.name] = b.value.to_host<float>();
+  }
+
+  TrainOptions options;
+  std::unique_ptr<Device> device;
+  PackedSet data;
+  ParameterBlock block;
+  std::unique_ptr<R> owned;
+  R& recipe;
+  std::unique_ptr<Optimizer> optimizer;
+  std::unique_ptr<StepScalars> scalars;
+  std::unique_ptr<TrainStep> step;
+};
+
+/// Per tensor ‖got − wanted‖ ≤ tolerance · ‖wanted‖.
+inline void expect_close(const std::map<std::string, std::vector<float>>& got,
+                         const std::map<std::string, std::vector<float>>& wanted, double tolerance) {
+  ASSERT_EQ(got.size(), wanted.size());
+  for (const auto& [name, values] : wanted) {
+    const std::vector<float>& others = got.at(name);
+    double difference = 0, norm = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      difference += std::pow(static_cast<double>(others[i]) - static_cast<double>(values[i]), 2);
+      norm += std::pow(static_cast<double>(values[i]), 2);
+    }
+    EXPECT_LE(std::sqrt(difference), tolerance * std::sqrt(norm) + 1e-12) << name;
+  }
+}
+
+/// What a simulator counted in a later step: no memory taken or given, no waiting, so many copies from the host.
+inline void expect_no_waits(const nlohmann::json& counts, std::int64_t copies_from_host) {
+  EXPECT_EQ(counts.at("allocations"), 0);
+  EXPECT_EQ(counts.at("frees"), 0);
+  for (const char* wait : {"sync_stream", "sync_device", "sync_event", "sync_blocking_memcpy"})
+    EXPECT_EQ(counts.at(wait), 0) << wait;
+  EXPECT_EQ(counts.at("memcpy_h2d"), copies_from_host);
+  EXPECT_EQ(counts.at("memcpy_d2h"), 0);
+}
+
+}  // namespace swath::testing
