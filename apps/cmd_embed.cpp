@@ -1,6 +1,7 @@
 // swath embed: embeddings of a split as .npy files, with the images' names.
 #include "apps/trained_model.h"
 #include "data/file.h"
+#include "data/label_npy.h"
 #include "engine/io/file.h"
 #include "engine/io/npy.h"
 #include "retrieval/evaluator.h"
@@ -14,8 +15,6 @@ struct EmbedArgs {
   std::string out;
   std::int64_t knn = 0;  // 0: no lists
 };
-
-std::string lines_of(const std::vector<std::string>& names) { return fmt::format("{}\n", fmt::join(names, "\n")); }
 
 /// neighbours.npy and distances.npy, in the folder `out`.
 void write_neighbours(const EmbedArgs& args, EmbeddingView embeddings, const RetrieverOptions& retriever) {
@@ -33,13 +32,9 @@ void run_embed(const EmbedArgs& args, Output& output) {
                                 name_of(model->part), split.rows(), split.rows() - 1));
   const std::vector<float> embeddings = embeddings_of(*model);
   const std::int64_t rows = split.rows(), width = model->recipe->embedding_width(), classes = split.labels().classes();
-  std::vector<std::uint8_t> hot(static_cast<std::size_t>(rows * classes));
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t c = 0; c < classes; ++c)
-      hot[static_cast<std::size_t>(i * classes + c)] = split.labels().has(i, c) ? 1 : 0;
   make_folder(args.out);
   write_npy(args.out + "/embeddings.npy", {rows, width}, embeddings.data());
-  write_npy(args.out + "/labels.npy", {rows, classes}, hot.data());
+  write_label_npy(args.out + "/labels.npy", split.labels());
   atomic_write(args.out + "/ids.txt", lines_of(split.ids()));
   atomic_write(args.out + "/classes.txt", lines_of(split.class_names()));
   if (args.knn > 0) write_neighbours(args, {embeddings.data(), rows, width}, model->options.validation.retrieval.retriever);

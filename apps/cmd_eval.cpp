@@ -2,13 +2,13 @@
 #include <chrono>
 #include <functional>
 #include <optional>
-#include <sstream>
 
 #include "apps/evaluation_files.h"
 #include "apps/progress.h"
 #include "apps/signals.h"
 #include "apps/trained_model.h"
 #include "data/file.h"
+#include "data/label_npy.h"
 #include "engine/io/npy.h"
 #include "retrieval/svg.h"
 #include "retrieval/tsne.h"
@@ -45,18 +45,7 @@ NpyRows read_rows(const std::string& embeddings_file, const std::string& labels_
   if (labels.shape().size() != 2 || labels.shape()[0] != embeddings.shape()[0])
     throw DataError(fmt::format("{} must be a matrix of {} images x classes, as many rows as {} has", labels_file,
                                 embeddings.shape()[0], embeddings_file));
-  NpyRows read{embeddings.values<float>(), embeddings.shape()[0], embeddings.shape()[1], {}};
-  const std::int64_t classes = labels.shape()[1];
-  const std::vector<std::uint8_t> hot = labels.values<std::uint8_t>();
-  read.labels = LabelMasks(read.rows, classes);
-  for (std::int64_t i = 0; i < read.rows; ++i) {
-    for (std::int64_t c = 0; c < classes; ++c) {
-      const std::uint8_t value = hot[static_cast<std::size_t>(i * classes + c)];
-      if (value > 1) throw DataError(fmt::format("{} must hold 0 and 1; row {} holds {}", labels_file, i, value));
-      if (value) read.labels.set(i, c);
-    }
-  }
-  return read;
+  return {embeddings.values<float>(), embeddings.shape()[0], embeddings.shape()[1], read_label_npy(labels, labels_file)};
 }
 
 EvaluateOptions retrieval_options(const EvalArgs& args, const TrainOptions& options) {
@@ -136,9 +125,7 @@ std::vector<std::string> numbered(const std::string& what, std::int64_t count) {
 std::vector<std::string> class_names(const EvalArgs& args, std::int64_t classes) {
   if (args.class_names.empty()) return numbered("class", classes);
   constexpr std::size_t kLimit = 1 << 24;
-  std::istringstream text(read_text(args.class_names, kLimit));
-  std::vector<std::string> names;
-  for (std::string line; std::getline(text, line);) names.push_back(line);
+  const std::vector<std::string> names = lines_in(read_text(args.class_names, kLimit));
   if (std::ssize(names) != classes)
     throw DataError(fmt::format("{} holds {} names, one per line, but {} has {} classes", args.class_names, names.size(),
                                 args.labels, classes));

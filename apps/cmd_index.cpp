@@ -66,7 +66,7 @@ class FolderIndexer {
       info_.ids.push_back(names[begin + i]);
     }
     const std::vector<float> rows = embed_images(*model_.device, *model_.recipe, image_, pixels.data(),
-                                                 static_cast<std::int64_t>(kept), embed_options(model_));
+                                                 static_cast<std::int64_t>(kept), embed_options(model_.options));
     embeddings_.insert(embeddings_.end(), rows.begin(), rows.end());
   }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "recipes/run_dir.h"
-#include "recipes/step.h"
 
 namespace swath::app {
 
@@ -19,13 +18,6 @@ void add_search_args(CLI::App* command, SearchArgs& args) {
 std::unique_ptr<TrainedModel> open_network(ModelArgs args) {
   args.config.assignments.insert(args.config.assignments.begin(), "pack.verify=never");
   return open_model(args);
-}
-
-EmbedOptions embed_options(const TrainedModel& model) {
-  return {.batch_size = model.options.validation.batch_size,
-          .crop = model.options.crop,
-          .activation = activation_type(model.options.precision),
-          .progress = {}};
 }
 
 NetworkIdentity identity_of(const TrainedModel& model) {
@@ -56,7 +48,7 @@ SearchEngine::SearchEngine(const SearchArgs& args) {
 
 std::vector<Found> SearchEngine::nearest_to(const void* pixels, std::int64_t k) {
   const std::vector<float> embedding =
-      embed_images(*model_->device, *model_->recipe, image(), pixels, 1, embed_options(*model_));
+      embed_images(*model_->device, *model_->recipe, image(), pixels, 1, embed_options(model_->options));
   return nearest(embedding.data(), k);
 }
 

@@ -19,7 +19,6 @@ void add_search_args(CLI::App* command, SearchArgs& args);
 
 /// A network of the arguments; its packs are not read again to compare checksums.
 std::unique_ptr<TrainedModel> open_network(ModelArgs args);
-EmbedOptions embed_options(const TrainedModel& model);
 NetworkIdentity identity_of(const TrainedModel& model);
 
 struct Found {

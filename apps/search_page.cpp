@@ -1,14 +1,11 @@
 #include "apps/search_page.h"
 
 #include "apps/pages.h"
-#include "data/rgb_file.h"
 #include "retrieval/svg.h"
 
 namespace swath::app {
 
 namespace {
-
-constexpr int kQuality = 85;
 
 std::string image_of(const std::vector<std::uint8_t>& jpeg, const std::string& name) {
   return fmt::format("<img alt=\"{}\" src=\"data:image/jpeg;base64,{}\">", svg_escape(name), base64(jpeg));
@@ -29,10 +26,8 @@ std::string figure_of(const Gallery& gallery, const Found& found) {
 std::string search_page(const Gallery& gallery, const std::vector<SearchedImage>& queries) {
   std::string body;
   for (const SearchedImage& query : queries) {
-    const std::vector<std::uint8_t> jpeg =
-        encode_jpeg(query.thumbnail.rgb.data(), query.thumbnail.height, query.thumbnail.width, kQuality);
     body += fmt::format("<section>\n<h2>{0}</h2>\n<figure class=\"query\">{1}</figure>\n<ol>\n", svg_escape(query.name),
-                        image_of(jpeg, query.name));
+                        image_of(jpeg_of(query.thumbnail), query.name));
     for (const Found& found : query.found) body += figure_of(gallery, found);
     body += "</ol>\n</section>\n";
   }

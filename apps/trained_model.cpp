@@ -10,7 +10,6 @@
 #include "models/pretrained.h"
 #include "recipes/embed.h"
 #include "recipes/run_dir.h"
-#include "recipes/step.h"
 
 namespace swath::app {
 
@@ -114,15 +113,12 @@ std::unique_ptr<TrainedModel> open_model(const ModelArgs& args) {
 std::vector<float> embeddings_of(TrainedModel& model, Part part) {
   Progress progress;
   Pace pace;
-  const auto show = [&](std::int64_t done, std::int64_t total) {
+  EmbedOptions options = embed_options(model.options);
+  options.progress = [&](std::int64_t done, std::int64_t total) {
     throw_if_stopped("stopped while embedding; nothing was written");
     progress.update(fmt::format("embed {}  {}/{}  {}", name_of(part), done, total, pace.text(done, total)));
   };
-  return embed_split(*model.device, *model.recipe, model.data[part],
-                     {.batch_size = model.options.validation.batch_size,
-                      .crop = model.options.crop,
-                      .activation = activation_type(model.options.precision),
-                      .progress = show});
+  return embed_split(*model.device, *model.recipe, model.data[part], options);
 }
 
 }  // namespace swath::app

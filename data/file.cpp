@@ -69,6 +69,18 @@ std::string read_text(const std::string& path, std::size_t limit) {
   return std::string(bytes.begin(), bytes.end());
 }
 
+std::string lines_of(const std::vector<std::string>& names) { return fmt::format("{}\n", fmt::join(names, "\n")); }
+
+std::vector<std::string> lines_in(const std::string& text) {
+  std::vector<std::string> lines;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return lines;
+}
+
 void write_at(const FileDescriptor& file, const std::string& path, const void* bytes, std::size_t count, std::uint64_t offset) {
   const char* p = static_cast<const char*>(bytes);
   while (count > 0) {

@@ -35,6 +35,10 @@ std::vector<std::string> list_folder(const std::string& path);
 bool is_folder(const std::string& path);
 bool is_file(const std::string& path);
 
+/// A line for each name, ended by a newline; and back.
+std::string lines_of(const std::vector<std::string>& names);
+std::vector<std::string> lines_in(const std::string& text);
+
 /// pwrite of everything at `offset`; DataError that names the file when the disk is full or fails.
 void write_at(const FileDescriptor& file, const std::string& path, const void* bytes, std::size_t count, std::uint64_t offset);
 /// "No space left on device" for the present errno.

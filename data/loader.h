@@ -11,10 +11,9 @@ namespace swath {
 
 /// One batch in a slot of the ring. Valid until the next call of Loader::next, finish or the destructor.
 struct Batch {
-  const void* pixels = nullptr;        // n × height × width × channels of the packed dtype
-  const std::int64_t* rows = nullptr;  // n, row numbers of the packed split
-  const std::uint64_t* labels =
-      nullptr;  // n × LabelMasks::words(), without the classes that SampledBatch::class_mask leaves out
+  const void* pixels = nullptr;           // n × height × width × channels of the packed dtype
+  const std::int64_t* rows = nullptr;     // n, row numbers of the packed split
+  const std::uint64_t* labels = nullptr;  // n × LabelMasks::words(), under SampledBatch::class_mask
   std::int64_t n = 0;
   std::int64_t tag = 0;   // SampledBatch::tag
   SamplerState position;  // of this batch

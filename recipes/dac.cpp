@@ -6,7 +6,6 @@
 #include "engine/autograd/row_ops.h"
 #include "engine/core/log.h"
 #include "recipes/embed.h"
-#include "recipes/step.h"
 #include "retrieval/cluster_match.h"
 
 namespace swath {
@@ -105,11 +104,7 @@ std::vector<std::int64_t> Dac::cluster_images() {
   const EmbedImages penultimate = [this](Tape& tape, const Tensor& images) {
     return embedder_.penultimate(tape, Var(images)).value();
   };
-  const std::vector<float> features = embed_split(device_, penultimate, embedder_.features(), train_,
-                                                  {.batch_size = options_.validation.batch_size,
-                                                   .crop = options_.crop,
-                                                   .activation = activation_type(options_.precision),
-                                                   .progress = {}});
+  const std::vector<float> features = embed_split(device_, penultimate, embedder_.features(), train_, embed_options(options_));
   return kmeans({features.data(), train_.rows(), embedder_.features()}, options_.dac.kmeans, options_.seed + options_.dac.seed,
                 kKMeansPath)
       .assignment;

@@ -22,6 +22,13 @@ EmbedImages embedding_of(Recipe& recipe) {
 
 }  // namespace
 
+EmbedOptions embed_options(const TrainOptions& options) {
+  return {.batch_size = options.validation.batch_size,
+          .crop = options.crop,
+          .activation = activation_type(options.precision),
+          .progress = {}};
+}
+
 std::vector<float> embed_images(Device& device, Recipe& recipe, const ImageSpec& image, const void* pixels, std::int64_t n,
                                 const EmbedOptions& options) {
   const std::int64_t width = recipe.embedding_width();

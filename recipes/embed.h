@@ -17,6 +17,9 @@ struct EmbedOptions {
   std::function<void(std::int64_t, std::int64_t)> progress;
 };
 
+/// As a run of these options embeds.
+EmbedOptions embed_options(const TrainOptions& options);
+
 /// N×crop×crop×C standardised images → N×width rows (f32); the tape is in its evaluation phase.
 using EmbedImages = std::function<Tensor(Tape& tape, const Tensor& images)>;
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "data/file.h"
+#include "data/label_npy.h"
 #include "data/rgb_file.h"
 #include "engine/io/npy.h"
 
@@ -46,36 +47,11 @@ NetworkIdentity identity_from(const Json& json) {
   return n;
 }
 
-std::string lines_of(const std::vector<std::string>& names) { return fmt::format("{}\n", fmt::join(names, "\n")); }
-
-std::vector<std::string> lines_in(const std::string& text) {
-  std::vector<std::string> lines;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return lines;
-}
-
-void write_labels(const std::string& file, const LabelMasks& labels) {
-  std::vector<std::uint8_t> hot(static_cast<std::size_t>(labels.rows() * labels.classes()));
-  for (std::int64_t i = 0; i < labels.rows(); ++i)
-    for (std::int64_t c = 0; c < labels.classes(); ++c)
-      hot[static_cast<std::size_t>(i * labels.classes() + c)] = labels.has(i, c) ? 1 : 0;
-  write_npy(file, {labels.rows(), labels.classes()}, hot.data());
-}
-
 LabelMasks read_labels(const std::string& file, std::int64_t rows, std::int64_t classes) {
   const NpyFile npy = NpyFile::open(file);
   if (npy.shape() != std::vector<std::int64_t>{rows, classes})
     throw DataError(fmt::format("{} does not hold {} x {} labels; index again", file, rows, classes));
-  const std::vector<std::uint8_t> hot = npy.values<std::uint8_t>();
-  LabelMasks labels(rows, classes);
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t c = 0; c < classes; ++c)
-      if (hot[static_cast<std::size_t>(i * classes + c)]) labels.set(i, c);
-  return labels;
+  return read_label_npy(npy, file);
 }
 
 /// Channels to show as red, green and blue.
@@ -135,6 +111,10 @@ Thumbnail thumbnail_of(const ImageSpec& image, const void* pixels, std::int64_t 
                              size);
 }
 
+std::vector<std::uint8_t> jpeg_of(const Thumbnail& thumbnail) {
+  return encode_jpeg(thumbnail.rgb.data(), thumbnail.height, thumbnail.width, kQuality);
+}
+
 GalleryWriter::GalleryWriter(const std::string& folder) : folder_(folder) {
   make_folder(folder);
   for (const std::string& name : list_folder(folder))
@@ -145,7 +125,7 @@ GalleryWriter::GalleryWriter(const std::string& folder) : folder_(folder) {
 }
 
 void GalleryWriter::add(const Thumbnail& thumbnail) {
-  const std::vector<std::uint8_t> jpeg = encode_jpeg(thumbnail.rgb.data(), thumbnail.height, thumbnail.width, kQuality);
+  const std::vector<std::uint8_t> jpeg = jpeg_of(thumbnail);
   thumbnails_->write(jpeg.data(), jpeg.size());
   ends_.push_back((ends_.empty() ? 0 : ends_.back()) + static_cast<std::int64_t>(jpeg.size()));
 }
@@ -159,7 +139,7 @@ void GalleryWriter::finish(const GalleryInfo& info, const std::vector<float>& em
   thumbnails_->commit();
   write_npy(folder_ + "/thumbnail_ends.npy", {rows}, ends_.data());
   write_npy(folder_ + "/embeddings.npy", {rows, info.network.embedding}, embeddings.data());
-  if (info.labels.rows() > 0) write_labels(folder_ + "/labels.npy", info.labels);
+  if (info.labels.rows() > 0) write_label_npy(folder_ + "/labels.npy", info.labels);
   atomic_write(folder_ + "/ids.txt", lines_of(info.ids));
   Json skipped = Json::array();
   for (const SkipReport::Entry& entry : info.skipped) skipped.push_back({{"file", entry.file}, {"reason", entry.reason}});

@@ -33,6 +33,9 @@ NetworkIdentity identity_of(const ParameterBlock& block, const TrainOptions& opt
 /// where none can be made.
 Thumbnail thumbnail_of(const ImageSpec& image, const void* pixels, std::int64_t size = 128);
 
+/// The thumbnail as a JPEG file.
+std::vector<std::uint8_t> jpeg_of(const Thumbnail& thumbnail);
+
 struct GalleryInfo {
   NetworkIdentity network;
   std::string run, checkpoint;  // where the network lies; run may be empty

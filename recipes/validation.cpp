@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "recipes/embed.h"
-#include "recipes/step.h"
 #include "retrieval/overlap.h"
 
 namespace swath {
@@ -62,11 +61,9 @@ void require_enough_images(const ValidationOptions& options, const PackedSet& da
 
 ValidationScores validate(Device& device, Recipe& recipe, const TrainOptions& options, const PackedSplit& split,
                           const std::function<void()>& progress) {
-  const std::vector<float> embeddings = embed_split(device, recipe, split,
-                                                    {.batch_size = options.validation.batch_size,
-                                                     .crop = options.crop,
-                                                     .activation = activation_type(options.precision),
-                                                     .progress = [&](std::int64_t, std::int64_t) { progress(); }});
+  EmbedOptions embedding = embed_options(options);
+  embedding.progress = [&](std::int64_t, std::int64_t) { progress(); };
+  const std::vector<float> embeddings = embed_split(device, recipe, split, embedding);
   const LabelledEmbeddings rows{{embeddings.data(), split.rows(), recipe.embedding_width()},
                                 {split.labels().data(), split.rows(), split.labels().classes()}};
   const MetricTable table = evaluate(rows, with_recall_at_1(options.validation.retrieval)).table;

@@ -1,11 +1,9 @@
 #include "recipes/tracking/tensorboard.h"
 
-#include <unistd.h>
-
-#include <array>
-#include <chrono>
+#include <algorithm>
 
 #include "recipes/tracking/crc.h"
+#include "recipes/tracking/host.h"
 #include "recipes/tracking/protobuf.h"
 
 namespace swath {
@@ -52,13 +50,6 @@ std::string text_event(const std::string& tag, const Json& json, double time, st
   return framed(event_at(time, step).message(kSummary, ProtoMessage().message(1, value)));
 }
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 && name[0] ? name.data() : "localhost";
-}
-
-double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
 std::vector<fs::path> event_files(const fs::path& folder) {
   std::vector<fs::path> found;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder))
@@ -68,13 +59,14 @@ std::vector<fs::path> event_files(const fs::path& folder) {
 
 /// A name that a TensorBoard reads after the earlier files: it goes by the names' order and never back.
 std::string later_name(const std::vector<fs::path>& earlier) {
-  auto seconds = static_cast<std::int64_t>(now());
+  auto seconds = static_cast<std::int64_t>(unix_time());
   for (const fs::path& file : earlier) {
     const std::string number = file.filename().string().substr(std::string(kPrefix).size(), 10);
     if (number.find_first_not_of("0123456789") == std::string::npos && number.size() == 10)
       seconds = std::max<std::int64_t>(seconds, std::stoll(number) + 1);
   }
-  return fmt::format("{}{:010}.{}", kPrefix, seconds, host_name());
+  const std::string host = host_name();
+  return fmt::format("{}{:010}.{}", kPrefix, seconds, host.empty() ? "localhost" : host);
 }
 
 }  // namespace
@@ -100,7 +92,7 @@ void TensorBoardSink::write(const MetricRecord& record) {
 void TensorBoardSink::finish(ExitCode code, const Json& summary) {
   Json last{{"exit_code", static_cast<int>(code)}};
   last.update(summary);
-  file_->append(text_event("summary", last, now(), last_step_));
+  file_->append(text_event("summary", last, unix_time(), last_step_));
 }
 
 }  // namespace swath

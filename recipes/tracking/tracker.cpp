@@ -1,9 +1,9 @@
 #include "recipes/tracking/tracker.h"
 
-#include <chrono>
 #include <fstream>
 
 #include "engine/io/file.h"
+#include "recipes/tracking/host.h"
 #include "recipes/tracking/tensorboard.h"
 #include "recipes/tracking/wandb.h"
 
@@ -13,14 +13,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
-
 /// When the run began, also where it is continued.
 double start_of(const fs::path& status_file) {
   std::ifstream in(status_file);
   const Json status = Json::parse(in, nullptr, false);
   const bool known = status.is_object() && status.contains("started") && status["started"].is_number();
-  return known ? status["started"].get<double>() : now();
+  return known ? status["started"].get<double>() : unix_time();
 }
 
 }  // namespace
@@ -49,7 +47,7 @@ void Tracker::remember(const MetricRecord& record) {
 }
 
 void Tracker::write(MetricRecord record) {
-  record.time = now();
+  record.time = unix_time();
   log_.write(record);
   remember(record);
   for (const auto& sink : sinks_) sink->write(record);
@@ -66,7 +64,7 @@ void Tracker::finish(ExitCode code, const std::string& error) {
 }
 
 void Tracker::write_status(const Json& exit_code, const std::string& error) const {
-  const Json ended = exit_code.is_null() ? Json() : Json(now());
+  const Json ended = exit_code.is_null() ? Json() : Json(unix_time());
   const Json status{{"started", started_}, {"ended", ended}, {"exit_code", exit_code}, {"error", error}, {"summary", summary_}};
   atomic_write(status_file_.string(), status.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }

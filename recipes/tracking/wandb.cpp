@@ -1,7 +1,5 @@
 #include "recipes/tracking/wandb.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -11,6 +9,7 @@
 #include "engine/core/log.h"
 #include "engine/io/file.h"
 #include "recipes/tracking/crc.h"
+#include "recipes/tracking/host.h"
 #include "recipes/version.h"
 
 namespace swath {
@@ -53,13 +52,6 @@ std::string new_id() {
   while (id.size() < 8) id += kDigits[random() % kDigits.size()];
   return id;
 }
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
-
-double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 fs::path marker_of(const fs::path& file) { return file.string() + ".synced"; }
 
@@ -162,7 +154,7 @@ void WandbSink::take_stock() {
 
 void WandbSink::open_file() {
   // W&B orders the files of a run by their times.
-  auto seconds = static_cast<std::time_t>(now());
+  auto seconds = static_cast<std::time_t>(unix_time());
   while (fs::exists(parent_ / folder_name(seconds, id_))) ++seconds;
   const fs::path folder = parent_ / folder_name(seconds, id_);
   fs::create_directories(folder / "files");
