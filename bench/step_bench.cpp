@@ -1,5 +1,6 @@
-// One training step of ResNet-50 with the margin loss (methods.md §2, 3, 5, 6), timed: images per second and the peak memory
-// of the process. The counterpart in PyTorch is peers/step_pytorch.py; step_ratio.py runs both in turns.
+// One training step of ResNet-50 with the margin loss (methods.md §2, 3, 5, 6), timed: images per second and the peak memory,
+// of the process on the CPU and of the pool on a GPU, where the step is a replayed graph. The counterpart in PyTorch is
+// peers/step_pytorch.py; step_ratio.py runs both in turns.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -28,7 +29,7 @@ struct Options {
   std::int64_t batch = 16, size = 224, channels = 3;
   int steps = 8;
   std::string dtype = "fp32", device = "cpu";
-  bool json = false, memory = false;
+  bool eager = false, json = false, memory = false;
 };
 
 Tensor random_images(swath::Device& device, const Options& options) {
@@ -37,7 +38,7 @@ Tensor random_images(swath::Device& device, const Options& options) {
   const swath::Shape shape{options.batch, options.size, options.size, options.channels};
   std::vector<float> values(static_cast<std::size_t>(shape.numel()));
   std::generate(values.begin(), values.end(), [&] { return normal(random); });
-  if (options.dtype == "fp32") return Tensor::from_host(device, shape, values, swath::Tag::input);
+  if (options.dtype != "bf16") return Tensor::from_host(device, shape, values, swath::Tag::input);
   std::vector<swath::kernels::bf16> narrow(values.size());
   std::transform(values.begin(), values.end(), narrow.begin(), swath::kernels::from_float<swath::kernels::bf16>);
   return Tensor::from_host(device, shape, narrow, swath::Tag::input);
@@ -51,8 +52,10 @@ struct Training {
         model(block, {}, options.channels, {{"embedding", 512}}, 1),
         loss(block, {}, (options.batch + 1) / 2),
         miner(swath::make_miner({})),
-        scalars(on) {
+        scalars(on),
+        arena(on.pool()) {
     block.allocate(device);
+    last_loss = Tensor::zeros(device, {1}, DType::f32, swath::Tag::other);
     optimizer = std::make_unique<swath::Optimizer>(block, swath::OptimizerOptions{});
     std::vector<std::int32_t> classes(static_cast<std::size_t>(options.batch));
     for (std::size_t i = 0; i < classes.size(); ++i) classes[i] = static_cast<std::int32_t>(i / 2);
@@ -64,9 +67,19 @@ struct Training {
     }
   }
 
-  float step(std::uint64_t number) {
+  /// The first step runs eagerly, the second is recorded where the device captures.
+  void step(std::uint64_t number, bool eager) {
     scalars.set_step(number);
     scalars.upload();
+    if (eager || !device.backend().captures()) return queue();
+    if (graph) return graph->launch();
+    const swath::ArenaScope scope(arena);
+    if (number == 0) return queue();
+    graph = device.backend().capture([this] { queue(); });
+    graph->launch();
+  }
+
+  void queue() {
     block.begin_step();
     swath::Tape tape(device, swath::Phase::train);
     const swath::RandomKey key{1, scalars.step_pointer()};
@@ -78,17 +91,19 @@ struct Training {
     tape.backward(output.loss);
     block.end_backward();
     optimizer->step(scalars);
-    return output.loss.value().to_host<float>().front();
+    last_loss.copy_from(output.loss.value());
   }
 
   swath::Device& device;
-  Tensor images, row_class, row_count;
+  Tensor images, row_class, row_count, last_loss;
   swath::ParameterBlock block;
   swath::Embedder model;
   swath::MarginLoss loss;
   std::unique_ptr<swath::Miner> miner;
   std::unique_ptr<swath::Optimizer> optimizer;
   swath::StepScalars scalars;
+  swath::PoolArena arena;
+  std::unique_ptr<swath::DeviceGraph> graph;
 };
 
 double median(std::vector<double> values) {
@@ -97,36 +112,60 @@ double median(std::vector<double> values) {
   return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
-double peak_mib() {
+double peak_mib(const swath::Device& device) {
+  if (device.is_cuda()) return static_cast<double>(device.pool()->use().peak) / (1 << 20);
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
-int run(const Options& options) {
-  const auto device = swath::Device::open(options.device);
-  Training training(*device, options);
+/// Seconds a step: of each step on the CPU, of each of five rounds of steps on a GPU, which is not waited for in between.
+std::vector<double> timed_steps(Training& training, const Options& options) {
+  using Clock = std::chrono::steady_clock;
   constexpr int kWarmUp = 2;
+  const bool cuda = training.device.is_cuda();
+  const int rounds = cuda ? 5 : options.steps, steps = cuda ? options.steps : 1;
+  std::uint64_t number = 0;
+  for (int i = 0; i < kWarmUp; ++i) training.step(number++, options.eager);
   std::vector<double> seconds;
-  float loss = 0;
-  for (int i = 0; i < options.steps + kWarmUp; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    loss = training.step(static_cast<std::uint64_t>(i));
-    if (i >= kWarmUp) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  for (int round = 0; round < rounds; ++round) {
+    training.device.synchronize();
+    const auto start = Clock::now();
+    for (int i = 0; i < steps; ++i) training.step(number++, options.eager);
+    training.device.synchronize();
+    seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count() / steps);
   }
+  return seconds;
+}
+
+int run(const Options& options) {
+  const auto device = swath::Device::open(
+      options.device, {.conv_math = options.dtype == "tf32" ? swath::Float32Math::tf32 : swath::Float32Math::full});
+  Training training(*device, options);
+  const std::vector<double> seconds = timed_steps(training, options);
+  const float loss = training.last_loss.to_host<float>().front();
   const double batch = static_cast<double>(options.batch);
   const double rate = batch / median(seconds), best = batch / *std::min_element(seconds.begin(), seconds.end());
+  const std::int64_t kernels = training.graph ? training.graph->size().kernels : 0;
   if (options.memory)
     fmt::print(stderr, "{}{:<12} {:>25.1f}\n", device->pool()->report(), "reserved",
                static_cast<double>(device->pool()->reserved()) / (1 << 20));
   if (options.json) {
-    const swath::Json result = {{"program", "swath"},     {"device", options.device},     {"batch", options.batch},
-                                {"size", options.size},   {"channels", options.channels}, {"dtype", options.dtype},
-                                {"steps", options.steps}, {"images_per_second", rate},    {"best_images_per_second", best},
-                                {"loss", loss},           {"peak_mib", peak_mib()}};
+    const swath::Json result = {{"program", "swath"},
+                                {"device", options.device},
+                                {"batch", options.batch},
+                                {"size", options.size},
+                                {"channels", options.channels},
+                                {"dtype", options.dtype},
+                                {"steps", options.steps},
+                                {"graph_kernels", kernels},
+                                {"images_per_second", rate},
+                                {"best_images_per_second", best},
+                                {"loss", loss},
+                                {"peak_mib", peak_mib(*device)}};
     fmt::print("{}\n", result.dump());
   } else {
-    fmt::print("{:.2f} images/s (best {:.2f}), peak memory {:.0f} MiB, loss {:.4f}\n", rate, best, peak_mib(), loss);
+    fmt::print("{:.2f} images/s (best {:.2f}), peak memory {:.0f} MiB, loss {:.4f}\n", rate, best, peak_mib(*device), loss);
   }
   return std::isfinite(loss) ? 0 : static_cast<int>(swath::ExitCode::nan);
 }
@@ -139,11 +178,12 @@ int main(int argc, char** argv) {
   app.add_option("--batch", options.batch)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--size", options.size, "height and width of the images")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--channels", options.channels)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--dtype", options.dtype)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
-  app.add_option("--steps", options.steps, "timed steps, after two that are not")
+  app.add_option("--dtype", options.dtype)->check(CLI::IsMember({"fp32", "tf32", "bf16"}))->capture_default_str();
+  app.add_option("--steps", options.steps, "timed steps, after two that are not; on a GPU five rounds of them")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--device", options.device)->capture_default_str();
+  app.add_flag("--eager", options.eager, "no graph");
   app.add_flag("--json", options.json, "print one JSON object");
   app.add_flag("--memory", options.memory, "print memory by purpose on stderr");
   CLI11_PARSE(app, argc, argv);
