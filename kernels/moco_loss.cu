@@ -128,13 +128,14 @@ __global__ void __launch_bounds__(kBlock) columns_kernel(MocoLossArgs args, Layo
 }
 
 /// What a row's softmax needs of column j.
+/// A logit is never fused with the subtraction of a shift, which is the rounded value of one of them.
 struct Logit {
   float weight, value;
 };
 __device__ Logit logit(const MocoDensity& density, const Layout& work, std::int64_t j, float product, float uniform,
                        float inv_tau) {
   const float weight = density.weight(product, work.columns[2 * j], work.columns[2 * j + 1], uniform);
-  return {weight, weight * product * inv_tau};
+  return {weight, portable::mul(portable::mul(weight, product), inv_tau)};
 }
 
 /// A block a row: its loss, and the products become p_ij ω_ij.
@@ -148,7 +149,7 @@ __global__ void __launch_bounds__(kBlock) rows_kernel(MocoLossArgs args, Layout 
     const float *query = args.queries + i * args.queries_ld, *key = args.keys + i * args.keys_ld;
     float dot = 0.0f;
     for (std::int64_t k = threadIdx.x; k < args.cols; k += kBlock) dot = fmaf(query[k], key[k], dot);
-    const float positive = block_reduce(dot, SumOp{}, 0.0f, scratch) * inv_tau;
+    const float positive = portable::mul(block_reduce(dot, SumOp{}, 0.0f, scratch), inv_tau);
     ExpSum sum{positive, 0.0f};
     for (std::int64_t j = threadIdx.x; j < keys; j += kBlock) sum.add(logit(density, work, j, row[j], uniform, inv_tau).value);
     const float shift = block_reduce(sum.shift, MaxOp{}, positive, scratch);

@@ -9,6 +9,7 @@
 #include "kernels/nca_loss_plan.h"
 #include "kernels/nca_loss_products.cuh"
 #include "kernels/nca_loss_terms.h"
+#include "kernels/portable_math.h"
 #include "kernels/reduce.cuh"
 
 namespace swath::kernels {
@@ -223,7 +224,8 @@ __device__ void finish_pairs(const Block<P, kPass, kWidth>& block, const Unit& u
     float weight[2];
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
-      const float s = (e == 0 ? product.x : product.y) * work.factors.inv_temperature;
+      // Never fused with the subtraction of a shift, which is the rounded value of one of these.
+      const float s = portable::mul(e == 0 ? product.x : product.y, work.factors.inv_temperature);
       const bool counts = own >= 0 && pair.column + e < left && pair.column + e != self;
       const auto common = static_cast<float>(common_labels(block.shared.labels[pair.row], labels + e * work.words, work.words));
       if constexpr (S::kGradient) {
