@@ -17,12 +17,22 @@ void add_common(std::uint64_t own, const std::uint64_t* word, std::int64_t n, st
   for (std::int64_t j = 0; j < n; ++j) sum[j] += static_cast<std::uint64_t>(__builtin_popcountll(own & word[j]));
 }
 
+/// The same where there is but one word.
+void put_common(std::uint64_t own, const std::uint64_t* word, std::int64_t n, std::uint16_t* similarity) {
+  for (std::int64_t j = 0; j < n; ++j) similarity[j] = static_cast<std::uint16_t>(__builtin_popcountll(own & word[j]));
+}
+
 /// Rows begin … end against the other rows j0 … j0 + n.
 void similarity_of_tile(const LabelSimilarityArgs& args, std::int64_t begin, std::int64_t end, std::int64_t j0,
                         std::int64_t n) {
   const std::int64_t words = label_words(args.classes);
-  std::uint64_t sum[kRows][kTile] = {};
   std::uint64_t word[kTile];
+  if (words == 1) {
+    for (std::int64_t j = 0; j < n; ++j) word[j] = args.others[j0 + j] & valid_label_bits(args.classes, 0);
+    for (std::int64_t i = begin; i < end; ++i) put_common(args.labels[i], word, n, args.similarity + i * args.other_rows + j0);
+    return;
+  }
+  std::uint64_t sum[kRows][kTile] = {};
   for (std::int64_t w = 0; w < words; ++w) {
     const std::uint64_t valid = valid_label_bits(args.classes, w);
     for (std::int64_t j = 0; j < n; ++j) word[j] = args.others[(j0 + j) * words + w] & valid;

@@ -3,6 +3,7 @@
 #include "kernels/launch.cuh"
 #include "kernels/match_list.cuh"
 #include "kernels/multilabel_semihard_draw.h"
+#include "kernels/pairwise_distance.h"
 #include "kernels/reduce.cuh"
 
 namespace swath::kernels {
@@ -219,7 +220,14 @@ __global__ void __launch_bounds__(kBlock) write_kernel(MultilabelSemihardArgs ar
 
 }  // namespace
 
-void multilabel_semihard(const MultilabelSemihardArgs& args, CudaStream exec) {
+void multilabel_semihard(const MultilabelSemihardArgs& given, CudaStream exec) {
+  MultilabelSemihardArgs args = given;
+  if (!args.distance) {
+    auto* distance =
+        reinterpret_cast<float*>(static_cast<unsigned char*>(args.workspace) + multilabel_semihard_list_bytes(args));
+    pairwise_distance({.x = args.x, .distance = distance, .rows = args.rows, .cols = args.cols, .x_ld = args.x_ld}, exec);
+    args.distance = distance;
+  }
   if (args.rows > 0) launch(count_kernel, grid_for(args.rows, 1), kBlock, 0, exec, args);
   launch(scan_kernel, 1, kScanBlock, 0, exec, args);
   const std::int64_t work = args.rows > 3 * args.capacity / kBlock ? args.rows : 3 * args.capacity / kBlock;

@@ -20,11 +20,17 @@ namespace swath::kernels {
 /// counted in `dropped`; unused places hold −1. An anchor can yield as many as rows² / 2, when no row with s = 0 is nearer than
 /// its positives.
 ///
+/// With `x` the distances are those of pairwise_distance; on the CPU most are found roughly, and exactly where triplets hang on
+/// them, so that the triplets are the same.
+///
 /// Cost: reads 6 · rows² bytes once from memory (on CUDA and, where anchors differ much in what they yield, on the CPU a second
 /// time) and some 5 times from cache, writes 12 · capacity bytes; 3 launches. An anchor whose last P positives all have z = 0
-/// takes P · rows comparisons more (on the CPU P² / 2 and a sort). Workspace: 2 KB a row.
+/// takes P · rows comparisons more (on the CPU P² / 2 and a sort). Workspace: 2 KB a row; with `x` pairwise_distance's cost and
+/// launch as well, and 4 · rows² bytes more (on the CPU 2 · rows · cols more, some half of its time, or three halves where
+/// positives that no row without a shared label is nearer than are many).
 struct MultilabelSemihardArgs {
-  const float* distance = nullptr;            // rows × rows, ≥ 0
+  const float* distance = nullptr;            // rows × rows, ≥ 0; null: those of x
+  const float* x = nullptr;                   // rows × cols, rows x_ld apart; read only without `distance`
   const std::uint16_t* similarity = nullptr;  // rows × rows: s_ij = ⟨y_i, y_j⟩ (label_similarity)
   const std::int32_t* label_count = nullptr;  // rows: labels of each row
   const std::int32_t* row_count = nullptr;    // 1: rows in use; null: all
@@ -33,11 +39,13 @@ struct MultilabelSemihardArgs {
   std::int32_t* triplet_count = nullptr;      // 1: triplets written
   std::int32_t* dropped = nullptr;            // 1: triplets that found no room; at most 2³¹ − 1
   std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t x_ld = 0;
   std::int64_t capacity = 0;
   std::int64_t max_negatives_per_pos = 3;
   std::int64_t max_trips_per_anchor = 3;
   std::uint64_t seed = 0;
-  void* workspace = nullptr;  // multilabel_semihard_workspace(args) bytes, aligned to 8
+  void* workspace = nullptr;  // multilabel_semihard_workspace(args) bytes, aligned to 64
 };
 void multilabel_semihard(const MultilabelSemihardArgs& args, CudaStream exec);
 void multilabel_semihard(const MultilabelSemihardArgs& args, Cpu exec);

@@ -1,9 +1,13 @@
-// The coarse draws of multilabel_semihard, the same on every device. methods.md §5.
+// The coarse draws of multilabel_semihard and its workspace, the same on every device. methods.md §5.
 #pragma once
 #include "kernels/multilabel_semihard.h"
 #include "kernels/philox.h"
 
 namespace swath::kernels {
+
+/// The workspace's first part, whose length is a multiple of 64: where the anchors' triplets begin, and on the CPU lists of
+/// rows. The second holds the distances of `x`.
+std::size_t multilabel_semihard_list_bytes(const MultilabelSemihardArgs& args);
 
 /// Which of `candidates` rows draw number `draw` of an anchor takes.
 SWATH_HOST_DEVICE std::uint32_t coarse_rank(const MultilabelSemihardArgs& args, std::int64_t anchor, std::int64_t draw,

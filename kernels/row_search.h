@@ -1,7 +1,9 @@
 // Counting and finding rows on the CPU, for the miners' draws.
 #pragma once
 #include <algorithm>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/philox.h"
 
@@ -19,21 +21,65 @@ std::uint32_t count_rows(std::int32_t begin, std::int32_t end, const Admits& adm
   return count;
 }
 
+constexpr std::int32_t kRowBlock = 128;  // rows that are counted together
+
+/// Which rows of a block are admitted, a byte each: flagged by vector code, then read eight at a time.
+struct RowFlags {
+  std::uint8_t flag[kRowBlock] = {};
+
+  template <class Admits>
+  RowFlags(std::int32_t begin, std::int32_t used, const Admits& admits) {
+    const std::int32_t count = std::min(kRowBlock, used - begin);
+    for (std::int32_t j = 0; j < count; ++j) flag[j] = admits(begin + j) ? 1 : 0;
+  }
+  std::uint64_t eight(std::int32_t j) const {
+    static_assert(std::endian::native == std::endian::little);
+    std::uint64_t bytes;
+    std::memcpy(&bytes, flag + j, sizeof bytes);
+    return bytes;
+  }
+};
+
+/// The row with this rank among those admitted from `begin` on, in ascending order; −1 if it lies behind the block.
+template <class Admits>
+std::int32_t find_in_block(std::int32_t begin, std::int32_t used, std::uint32_t rank, const Admits& admits) {
+  const RowFlags flags(begin, used, admits);
+  for (std::int32_t j = 0; j < kRowBlock; j += 8) {
+    std::uint64_t eight = flags.eight(j);
+    const auto count = static_cast<std::uint32_t>(std::popcount(eight));
+    if (rank >= count) {
+      rank -= count;
+      continue;
+    }
+    for (; rank > 0; --rank) eight &= eight - 1;
+    return begin + j + std::countr_zero(eight) / 8;
+  }
+  return -1;
+}
+
 /// The row with this rank among those admitted in [0, used), in ascending order; −1 if there are no more than `rank`.
 template <class Admits>
 std::int32_t find_row(std::int32_t used, std::uint32_t rank, const Admits& admits) {
-  constexpr std::int32_t kBlock = 128;
-  for (std::int32_t begin = 0; begin < used; begin += kBlock) {
-    const std::int32_t end = std::min(used, begin + kBlock);
-    const std::uint32_t count = count_rows(begin, end, admits);
-    if (rank < count) {
-      std::int32_t j = begin;
-      while (!(admits(j) && rank-- == 0)) ++j;
-      return j;
-    }
+  for (std::int32_t begin = 0; begin < used; begin += kRowBlock) {
+    const std::uint32_t count = count_rows(begin, std::min(used, begin + kRowBlock), admits);
+    if (rank < count) return find_in_block(begin, used, rank, admits);
     rank -= count;
   }
   return -1;
+}
+
+/// The rows admitted in [0, used) in ascending order. Returns how many.
+template <class Admits>
+std::int32_t list_rows(std::int32_t used, std::int32_t* listed, const Admits& admits) {
+  std::int32_t n = 0;
+  for (std::int32_t begin = 0; begin < used; begin += kRowBlock) {
+    const RowFlags flags(begin, used, admits);
+    for (std::int32_t j = 0; j < kRowBlock; j += 8) {
+      for (std::uint64_t eight = flags.eight(j); eight != 0; eight &= eight - 1)
+        listed[n++] = begin + j + std::countr_zero(eight) / 8;
+    }
+  }
+  return n;
 }
 
 /// Draws uniformly among the rows other than `self` that the predicate admits; −1 if there are none. (A predicate that compared

@@ -6,6 +6,7 @@
 #include "kernels/pairwise_distance.h"
 #include "tests/kernels/chi_square.h"
 #include "tests/kernels/label_rows.h"
+#include "tests/reference/rows.h"
 
 namespace swath::kernels::test {
 namespace {
@@ -19,6 +20,8 @@ struct Input {
   reference::LabelSets labels;
   std::optional<std::int32_t> row_count;
   std::int64_t negatives = 3, enough = 3;
+  std::vector<float> x{};  // rows × cols with these distances, which the kernel then finds by itself
+  std::int64_t cols = 0;
   std::int64_t rows() const { return static_cast<std::int64_t>(labels.size()); }
   std::int64_t used() const { return row_count ? std::clamp<std::int64_t>(*row_count, 0, rows()) : rows(); }
 
@@ -48,6 +51,16 @@ void separate(Input& input) {
   }
 }
 
+/// Random labels, and rows that the kernel finds the distances of.
+Input rows_input(std::vector<float> x, std::int64_t cols, std::int64_t classes, double chance, std::uint64_t seed) {
+  const auto rows = static_cast<std::int64_t>(x.size()) / cols;
+  Input input{std::vector<float>(static_cast<std::size_t>(rows * rows)), random_labels(rows, classes, chance, seed), {}};
+  pairwise_distance({.x = x.data(), .distance = input.distance.data(), .rows = rows, .cols = cols, .x_ld = cols}, Cpu{});
+  input.x = std::move(x);
+  input.cols = cols;
+  return input;
+}
+
 struct Mined {
   Triplets triplets;
   std::int32_t dropped;
@@ -65,7 +78,8 @@ Mined run(Place place, const Input& input, std::int64_t capacity, std::uint64_t 
   auto* triplets = memory.make_output<std::int32_t>(capacity * 3);
   auto* count = memory.make_output<std::int32_t>(1);
   auto* dropped = memory.make_output<std::int32_t>(1);
-  MultilabelSemihardArgs args{.distance = memory.put(input.distance),
+  MultilabelSemihardArgs args{.distance = input.cols > 0 ? nullptr : memory.put(input.distance),
+                              .x = input.cols > 0 ? memory.put(input.x) : nullptr,
                               .similarity = memory.put(similarity),
                               .label_count = memory.put(label_count),
                               .row_count = input.row_count ? memory.put_one(*input.row_count) : nullptr,
@@ -74,6 +88,8 @@ Mined run(Place place, const Input& input, std::int64_t capacity, std::uint64_t 
                               .triplet_count = count,
                               .dropped = dropped,
                               .rows = rows,
+                              .cols = input.cols,
+                              .x_ld = input.cols,
                               .capacity = capacity,
                               .max_negatives_per_pos = input.negatives,
                               .max_trips_per_anchor = input.enough,
@@ -131,6 +147,41 @@ TEST_P(MultilabelSemihardTest, WalksAllPositivesWhenNoNearerRowHasSimilarityZero
   for (const std::int64_t rows : {5, 33, 70}) {
     Input input = make_input(rows, 6, 0.4, 74);
     separate(input);
+    expect_reference(GetParam(), input);
+  }
+}
+
+TEST_P(MultilabelSemihardTest, RowsInsteadOfDistances) {
+  for (const auto& [rows, cols] : {std::pair<std::int64_t, std::int64_t>{1, 8}, {2, 1}, {33, 7}, {129, 64}, {300, 129}}) {
+    SCOPED_TRACE(::testing::Message() << rows << " x " << cols);
+    const std::vector<float> x = reference::unit_rows(random_floats(rows * cols, 85), rows, cols);
+    expect_reference(GetParam(), rows_input(x, cols, 12, 0.15, 86));
+  }
+}
+
+TEST_P(MultilabelSemihardTest, RowsOfAnySize) {
+  for (const float scale : {0.0f, 1e-30f, 1e-3f, 300.0f, 1e25f}) {
+    SCOPED_TRACE(scale);
+    std::vector<float> x = random_floats(70 * 20, 87);
+    for (float& v : x) v *= scale;
+    x[5] *= 1000;  // one element that outweighs its row
+    expect_reference(GetParam(), rows_input(x, 20, 12, 0.15, 88));
+  }
+}
+
+TEST_P(MultilabelSemihardTest, RowsTooAlikeToTellApart) {
+  const std::vector<float> centre = reference::unit_rows(random_floats(4 * 24, 89), 4, 24), noise = random_floats(200 * 24, 90);
+  for (const float spread : {0.0f, 1e-6f, 1e-3f}) {
+    SCOPED_TRACE(spread);
+    std::vector<float> x;
+    for (std::size_t i = 0; i < noise.size(); ++i) x.push_back(centre[i % (4 * 24)] + spread * noise[i]);
+    Input input = rows_input(x, 24, 12, 0.15, 91);
+    expect_reference(GetParam(), input);
+    // Rows that share a label with all others of their centre and with none else: every positive is walked.
+    for (std::size_t i = 0; i < input.labels.size(); ++i) {
+      input.labels[i] = {static_cast<std::int32_t>(i % 4)};
+      if (i % 3 == 0) input.labels[i].insert(10 + static_cast<std::int32_t>(i % 4));
+    }
     expect_reference(GetParam(), input);
   }
 }
