@@ -1,11 +1,14 @@
 #include "bench/composites.h"
 
+#include "engine/autograd/nn_ops.h"
+#include "engine/nn/init.h"
 #include "kernels/label_mask.h"
 #include "losses/adversarial.h"
 #include "losses/binomial.h"
 #include "losses/margin.h"
 #include "losses/moco.h"
 #include "losses/nca.h"
+#include "losses/weight_norm.h"
 
 namespace swath::bench {
 
@@ -111,6 +114,46 @@ Job adversarial_job(Arena& arena, const Sizes& sizes) {
   return job_of(call, {8 * n * static_cast<double>(cols) + 12 * weights, 6 * n * weights, 0});
 }
 
+/// R of three heads on 2,048 features and of the regressors between them, as BIER has it (methods.md §7).
+class BierNorms : public Loss {
+ public:
+  BierNorms(ParameterBlock& block, std::int64_t cols) {
+    constexpr std::int64_t kFeatures = 2048, kHidden = 512;
+    const std::vector<std::int64_t> widths = learner_widths(cols);
+    const auto declare = [&](Shape shape, ParameterGroup group) {
+      const std::int64_t last = shape[shape.rank() - 1];
+      const std::string name = fmt::format("layer{}", block.parameters().size());
+      return &block.declare(name, shape, group, linear_init(1, name_hash(name), last));
+    };
+    const auto layer = [&](std::int64_t out, std::int64_t in) {
+      return WeightNormLayer{declare({out, in}, ParameterGroup::regressor), declare({out}, ParameterGroup::regressor)};
+    };
+    std::vector<std::vector<WeightNormLayer>> heads, regressors;
+    for (std::size_t k = 0; k < 3; ++k) {
+      heads.push_back({{declare({widths[k], kFeatures}, ParameterGroup::head), nullptr}});
+      for (std::size_t target = k + 1; target < 3; ++target)
+        regressors.push_back({layer(kHidden, widths[k]), layer(widths[target], kHidden)});
+    }
+    of_heads_ = std::make_unique<WeightNormLoss>(heads);
+    of_regressors_ = std::make_unique<WeightNormLoss>(regressors);
+  }
+  LossOutput forward(Tape& tape, const LossInput& input) override {
+    return {add(tape, of_heads_->forward(tape, input).loss, of_regressors_->forward(tape, input).loss)};
+  }
+
+ private:
+  std::unique_ptr<WeightNormLoss> of_heads_, of_regressors_;
+};
+
+Job weight_norm_job(Arena& arena, const Sizes& sizes) {
+  const auto call = std::make_shared<LossCall>(arena.device());
+  call->loss = std::make_unique<BierNorms>(call->block, sizes["cols"]);
+  double weights = 0;
+  for (const Parameter& p : call->block.parameters()) weights += static_cast<double>(p.shape.numel());
+  call->finish(rows_tensor(arena, 1, 1, arena.unit_rows(1, 1)));
+  return job_of(call, {12 * weights, 6 * weights, 0});
+}
+
 Job moco_job(Arena& arena, const Sizes& sizes) {
   const std::int64_t rows = sizes["rows"], cols = sizes["cols"];
   const auto call = std::make_shared<LossCall>(arena.device());
@@ -171,10 +214,17 @@ std::vector<Benchmark> loss_benchmarks() {
     return Benchmark{name, what, {rows_axis(), cols}, make, true};
   };
   // A learner of 3 / 16 of the columns needs one.
+  Axis wide = cols_axis();
+  wide.low = 6;
   return {loss("loss.margin", "margin loss, forward and backward", margin_job, 1),
           loss("loss.binomial", "boosted binomial deviance, forward and backward", binomial_job, 6),
           loss("loss.adversarial", "three regressors and their decorrelation, forward and backward", adversarial_job, 6),
           loss("loss.moco", "Fast MoCo with a queue of 30 batches, forward and backward", moco_job, 1),
+          {"loss.weight_norm",
+           "unit rows of three heads and of their regressors, forward and backward",
+           {wide},
+           weight_norm_job,
+           true},
           {"loss.nca",
            "NCA with a memory bank, forward, backward and the step of the bank",
            {rows_axis({120}), {.name = "bank", .values = {269'695}, .counted = 500}, cols_axis({512})},

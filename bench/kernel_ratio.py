@@ -17,7 +17,7 @@ from pathlib import Path
 
 PEERS = Path(__file__).parent / "peers"
 MINERS = ["semihard", "distance", "random_distance", "intra_random"]
-LOSSES = {"margin": "loss.margin", "binomial": "loss.binomial", "adversarial": "loss.adversarial", "bce": "bce_loss"}
+LOSSES = ["margin", "binomial", "adversarial", "bce", "weight_norm"]
 GROUPS = ["miners", "multilabel_semihard", *LOSSES, "moco", "nca"]
 
 
@@ -34,6 +34,8 @@ def peer_command(group, args):
     if group == "nca":
         return ["nca_pytorch.py", "--rows", str(args.bank)]
     names = ["margin", "margin_pml"] if group == "margin" else [group]
+    if group == "weight_norm":
+        rows = ["--rows", "0"]
     return ["losses_pytorch.py", "--only", *names, *rows, *(["--cols", "43"] if group == "bce" else cols), *seconds]
 
 
@@ -44,6 +46,8 @@ def swath_words(group, args):
         return ["-b", "loss.nca", "-a", f"bank={args.bank}"]
     if group == "bce":
         return ["-b", "bce_loss", "-a", f"rows={rows}", "-a", "classes=43"]
+    if group == "weight_norm":
+        return ["-b", "loss.weight_norm", "-a", f"cols={cols}"]
     names = [f"mine.{name}" for name in MINERS] if group == "miners" else ["mine." + group] if "semihard" in group else ["loss." + group]
     return [word for name in names for word in ("-b", name, "-a", f"rows={rows}", "-a", f"cols={cols}")]
 
@@ -84,7 +88,7 @@ def swath_times(group, args):
         for state in benchmark["states"]:
             sizes = {axis["name"]: int(axis["value"]) for axis in state["axis_values"]}
             values = {summary["tag"]: float(summary["data"][0]["value"]) for summary in state["summaries"]}
-            times[name, sizes["rows"], sizes.get("cols", sizes.get("classes"))] = 1e3 * values["swath/batch/time/median"]
+            times[name, sizes.get("rows", 0), sizes.get("cols", sizes.get("classes"))] = 1e3 * values["swath/batch/time/median"]
     return times
 
 
