@@ -62,7 +62,7 @@ struct Shared {
 
   static __device__ int sums_at(int pair) { return pair / 2 + pair % 2 * (kPairs / 2); }
   static constexpr std::size_t similarities_at() { return (sizeof(Shared) + 15) / 16 * 16; }
-  static std::size_t bytes(std::int64_t warps) {
+  static constexpr std::size_t bytes(std::int64_t warps) {
     return similarities_at() + static_cast<std::size_t>(warps) * kPairs * sizeof(float) +
            kStages * kTileRows * pitch(warps) * sizeof(typename P::Element);
   }
@@ -388,6 +388,17 @@ __global__ void __launch_bounds__(256) sum_kernel(NcaLossArgs args, Work work) {
     for (int e = 0; e < kVector; ++e) sum.value[e] = before.value[e] + scale * sum.value[e];
     store(out, sum);
   }
+}
+
+template <class P>
+constexpr std::size_t most_shared() {
+  return std::max(Shared<P, Pass::statistics>::bytes(Plan::kMaxWarps), Shared<P, Pass::gradient>::bytes(Plan::kMaxWarps));
+}
+
+/// What a block of bank_kernel takes at most, for its budget.
+[[maybe_unused]] constexpr std::size_t bank_kernel_dynamic_shared() {
+  return std::max(
+      {most_shared<nca::Products<bf16, 2>>(), most_shared<nca::Products<float, 3>>(), most_shared<nca::Products<float, 1>>()});
 }
 
 template <class P, Pass kPass, Width kWidth>

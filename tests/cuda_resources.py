@@ -5,7 +5,8 @@ wrote. Fails when a kernel spills registers, or is not within the budget that th
     // Budget: margin_terms_kernel 48 registers, 128-bit loads; margin_gradient_kernel 56 registers, 792 bytes shared, 128-bit loads.
 
 Every kernel of the file has an entry, map_kernel's under the name of its body. Registers and static shared memory are upper
-bounds. "128-bit loads": every instance has them, but for those whose first template argument, the elements taken at a time, is 1.
+bounds. "N bytes dynamic shared" bounds what a launch of x_kernel may ask for: the file's constexpr x_kernel_dynamic_shared() must
+not exceed it, and it must not exceed what a block of the architecture can have. A file with such memory has such a budget. "128-bit loads": every instance has them, but for those whose first template argument, the elements taken at a time, is 1.
 "tensor cores": every instance uses them; without these words none may.
 
     cuda_resources.py compile_commands.json --arch 80 --arch 90 [--list] [--only FILE]
@@ -26,6 +27,7 @@ import tempfile
 from dataclasses import dataclass, field
 
 KERNELS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "kernels")
+BLOCK_SHARED = {"80": 163 * 1024, "86": 99 * 1024, "89": 99 * 1024, "90": 227 * 1024}  # bytes that a block can opt in to
 WITH_VALUE = {"-o", "-c", "-x", "-MT", "-MF", "-arch", "-gencode"}
 FIND_IN_PACKAGE = """import importlib.metadata as m
 for f in m.distribution("nvidia-cuda-nvdisasm").files:
@@ -39,6 +41,7 @@ class Kernel:
     width: int = 0  # first template argument, where that is a number
     registers: int = 0
     shared: int = 0
+    dynamic: int = 0
     stack: int = 0
     spills: int = 0
     wide_loads: bool = False
@@ -46,6 +49,7 @@ class Kernel:
 
     def __str__(self):
         words = [f"{self.registers} registers"] + ([f"{self.shared} bytes shared"] if self.shared else [])
+        words += [f"{self.dynamic} bytes dynamic shared"] if self.dynamic else []
         words += ["128-bit loads"] if self.wide_loads else []
         return ", ".join(words + (["tensor cores"] if self.tensor_cores else []))
 
@@ -59,8 +63,8 @@ class Compiled:
     kernels: dict = field(default_factory=dict)  # mangled name: Kernel
 
 
-def command_for(entry, arch, output):
-    """The build's own command, for one architecture, writing machine code and telling what each kernel uses."""
+def command_for(entry, arch, source, output):
+    """The build's own command for a source, for one architecture, writing machine code and telling what each kernel uses."""
     words = shlex.split(entry["command"])
     if os.path.basename(words[0]) in ("ccache", "sccache"):
         words = words[1:]
@@ -75,7 +79,7 @@ def command_for(entry, arch, output):
             pass
         else:
             kept.append(word)
-    return kept + [f"-arch=sm_{arch}", "-cubin", "-Xptxas=-v", "-x", "cu", entry["file"], "-o", output]
+    return kept + [f"-arch=sm_{arch}", "-cubin", "-Xptxas=-v", "-x", "cu", source, "-o", output]
 
 
 def find_nvdisasm(nvcc):
@@ -107,8 +111,8 @@ def kernels_of(log):
     for (mangled, stack, stores, loads, registers, rest), demangled in zip(found, plain.splitlines()):
         name, width = plain_name(demangled)
         shared = re.search(r"(\d+) bytes smem", rest)
-        kernels[mangled] = Kernel(name, width, int(registers or 0), int(shared.group(1)) if shared else 0, int(stack),
-                                  int(stores) + int(loads))
+        kernels[mangled] = Kernel(name, width, int(registers or 0), int(shared.group(1)) if shared else 0, stack=int(stack),
+                                  spills=int(stores) + int(loads))
     return kernels
 
 
@@ -125,8 +129,16 @@ def read_machine_code(text, kernels):
 
 def compile_one(entry, arch, nvdisasm):
     with tempfile.TemporaryDirectory() as folder:
-        cubin = os.path.join(folder, "a.cubin")
-        result = subprocess.run(command_for(entry, arch, cubin), cwd=entry["directory"], text=True, capture_output=True)
+        cubin, source = os.path.join(folder, "a.cubin"), entry["file"]
+        dynamic = [budget for budget in budgets_for(entry["file"]).values() if budget.dynamic]
+        if dynamic:
+            source = os.path.join(folder, os.path.basename(entry["file"]))
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(f'#include "{entry["file"]}"\nnamespace swath::kernels {{\n')
+                file.writelines(f'static_assert({budget.name}_dynamic_shared() <= {budget.dynamic}, "{budget.name} may ask for more '
+                                'dynamic shared memory than its budget");\n' for budget in dynamic)
+                file.write("}\n")
+        result = subprocess.run(command_for(entry, arch, source, cubin), cwd=entry["directory"], text=True, capture_output=True)
         log = result.stdout + result.stderr
         done = Compiled(entry["file"], arch, result.returncode, log, kernels_of(log))
         if nvdisasm and result.returncode == 0:
@@ -141,12 +153,31 @@ def budgets_of(header):
         found = re.search(r"^// Budget: ([^.]*)\.", file.read(), re.M)
     budgets = {}
     for entry in found.group(1).replace("\n// ", " ").split(";") if found else []:
-        words = re.fullmatch(r"\s*(\w+) (\d+) registers(?:, (\d+) bytes shared)?(, 128-bit loads)?(, tensor cores)?", entry)
+        words = re.fullmatch(r"\s*(\w+) (\d+) registers(?:, (\d+) bytes shared)?(?:, (\d+) bytes dynamic shared)?"
+                             r"(, 128-bit loads)?(, tensor cores)?", entry)
         if not words:
             raise SystemExit(f"{header}: the budget \"{entry.strip()}\" is not understood")
-        name, registers, shared, wide, tensor = words.groups()
-        budgets[name] = Kernel(name, 0, int(registers), int(shared or 0), wide_loads=bool(wide), tensor_cores=bool(tensor))
+        name, registers, shared, dynamic, wide, tensor = words.groups()
+        budgets[name] = Kernel(name, 0, int(registers), int(shared or 0), int(dynamic or 0), wide_loads=bool(wide),
+                               tensor_cores=bool(tensor))
     return budgets
+
+
+def budgets_for(file):
+    """The budgets of a .cu file; none where it is not one of kernels/."""
+    return budgets_of(os.path.splitext(file)[0] + ".h") if os.path.dirname(file) == KERNELS else {}
+
+
+def dynamic_complaints(file, arch, budgets):
+    """What the budgets of a file of kernels/ say of dynamic shared memory."""
+    with open(file, encoding="utf-8") as stream:
+        used = "extern __shared__" in stream.read()
+    stated = [budget for budget in budgets.values() if budget.dynamic]
+    if used != bool(stated):
+        yield f"{os.path.basename(file)} " + ("has dynamic shared memory without a budget" if used else "has no dynamic shared memory")
+    for budget in stated:
+        if budget.dynamic > BLOCK_SHARED.get(arch, budget.dynamic):
+            yield f"sm_{arch} {budget.name}: a block cannot have the {budget.dynamic} bytes of its budget, only {BLOCK_SHARED[arch]}"
 
 
 def complaints(kernel, budget, read_code):
@@ -171,7 +202,9 @@ def check(done, options, read_code):
         yield f"{file} does not compile for sm_{done.arch}:\n{done.log}"
         return
     header = os.path.splitext(done.file)[0] + ".h"
-    budgets = budgets_of(header) if os.path.dirname(done.file) == KERNELS else None
+    budgets = budgets_for(done.file) if os.path.dirname(done.file) == KERNELS else None
+    if budgets is not None:
+        yield from dynamic_complaints(done.file, done.arch, budgets)
     for kernel in done.kernels.values():
         place = f"sm_{done.arch} {file}: {kernel.name}" + (f"<{kernel.width}>" if kernel.width else "")
         if options.list:
