@@ -57,5 +57,5 @@ std::size_t nca_loss_workspace(const NcaLossArgs& args);
 
 }  // namespace swath::kernels
 
-// Budget: bank_kernel 128 registers, 151840 bytes dynamic shared, 128-bit loads, tensor cores; rows_kernel 32 registers, 128-bit
-// loads; sum_kernel 40 registers, 144 bytes shared, 128-bit loads.
+// Budget: bank_kernel 128 registers, 151840 bytes dynamic shared, 128-bit loads, tensor cores; rows_kernel 32 registers,
+// 128-bit loads; sum_kernel 40 registers, 144 bytes shared, 128-bit loads.
