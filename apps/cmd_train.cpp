@@ -24,7 +24,7 @@ struct TrainArgs {
 /// Keys that a continued run may change; everything else would make it another run.
 bool may_change(const std::string& key) {
   for (const char* free :
-       {"epochs", "device", "graph", "data.root", "data.packed", "pack.", "validation.", "run.", "tracking."})
+       {"epochs", "device", "graph", "autotune", "data.root", "data.packed", "pack.", "validation.", "run.", "tracking."})
     if (key.rfind(free, 0) == 0) return true;
   return false;
 }
@@ -186,7 +186,7 @@ void run_train(const TrainArgs& args, Output& output) {
   // Device and data come before the run folder, so that a mistake leaves no empty run behind.
   const Plan plan = plan_run(args);
   const TrainOptions& options = plan.options;
-  const std::unique_ptr<Device> device = Device::open(options.device);
+  const std::unique_ptr<Device> device = open_device(options);
   const PackedSet data = open_packed_set(options);
   RunDir run = open_run(plan);
   run.write_versions(*device);

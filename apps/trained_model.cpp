@@ -103,7 +103,7 @@ std::unique_ptr<TrainedModel> open_model(const ModelArgs& args) {
   apply_assignments(json, args.config);
   const TrainOptions options = options_of(json);
   auto model = std::unique_ptr<TrainedModel>(
-      new TrainedModel{options, Device::open(options.device), open_existing_or_pack(options), {}, {}, {}, part});
+      new TrainedModel{options, open_device(options), open_existing_or_pack(options), {}, {}, {}, part});
   model->recipe = make_recipe({*model->device, model->block, model->options, model->data.train});
   model->block.allocate(*model->device);
   load_weights(*model, args);

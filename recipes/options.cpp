@@ -13,4 +13,9 @@ std::int64_t crop_side(std::int64_t crop, const ImageSpec& image) {
   return crop;
 }
 
+std::unique_ptr<Device> open_device(const TrainOptions& options) {
+  return Device::open(options.device, {.conv_math = options.precision == "tf32" ? Float32Math::tf32 : Float32Math::full,
+                                       .autotune = options.autotune});
+}
+
 }  // namespace swath

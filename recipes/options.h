@@ -2,6 +2,7 @@
 // own Options struct; defaults are those of methods.md.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "data/pack.h"
 #include "data/sampler.h"
 #include "engine/core/config.h"
+#include "engine/device/device.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
 #include "losses/binomial.h"
@@ -70,6 +72,7 @@ struct TrainOptions {
   std::string device = "cpu";
   std::string precision = "fp32";
   std::string graph = "auto";
+  std::string autotune;
   std::uint64_t seed = 0;
   std::int64_t epochs = 120;
   std::int64_t crop = 0;
@@ -101,10 +104,15 @@ struct TrainOptions {
     v("preset", preset, "keys that are set together, below those that a configuration names; small: any recipe on two cores",
       OneOf{preset_names()});
     v("device", device, "cpu, cuda or cuda:N");
-    v("precision", precision, "type of the trunk's activations; parameters, heads and losses are always fp32",
-      OneOf{{"fp32", "bf16"}});
+    v("precision", precision,
+      "type of the trunk's activations; parameters, heads and losses are always fp32; tf32: fp32, but a GPU's convolutions "
+      "round "
+      "their inputs",
+      OneOf{{"fp32", "tf32", "bf16"}});
     v("graph", graph, "auto: a GPU records the step once per shape of batch and replays it as one launch; off: it never does",
       OneOf{{"auto", "off"}});
+    v("autotune", autotune,
+      "file that keeps the fastest engine of cuDNN for each convolution, timed at its first use; empty: cuDNN's first choice");
     v("seed", seed, "fixes initial weights, sampling, augmentation, mining and dropout");
     v("epochs", epochs, "passes over the training split", Range{1, 1e6});
     v("crop", crop, "side of the training and evaluation crop; 0: 224 of 256 pixels, 100 of 120, in proportion otherwise",
@@ -132,6 +140,9 @@ struct TrainOptions {
 
 /// The options of a configuration: the defaults, then its preset, then its own keys. Throws UserError as config_from_json.
 TrainOptions resolve_options(const Json& config);
+
+/// The configured device. Throws as Device::open.
+std::unique_ptr<Device> open_device(const TrainOptions& options);
 
 /// Side of the crop: options.crop, or the default for images of this size. Throws UserError when it exceeds the image.
 std::int64_t crop_side(std::int64_t crop, const ImageSpec& image);

@@ -21,11 +21,14 @@ enum class Float32Math : std::uint8_t { full, tf32 };
 
 struct DeviceOptions {
   /// Source of memory; the device's own when null.
-  std::shared_ptr<Allocator> allocator;
+  std::shared_ptr<Allocator> allocator = nullptr;
   /// A cudaStream_t that all work is queued on; the device makes one when null. Ignored on the CPU.
   void* stream = nullptr;
   /// For convolutions only: products of matrices stay full float32. Ignored on the CPU.
   Float32Math conv_math = Float32Math::full;
+  /// JSON file of the fastest engine of cuDNN for each convolution of each kind of device: those that it lacks are timed when
+  /// they are first used, and added. Empty: cuDNN's own first choice, untimed. Ignored on the CPU.
+  std::string autotune = {};
 };
 
 /// Not copyable; must outlive its tensors. One thread at a time may use a device; several devices are independent.

@@ -1,10 +1,15 @@
 // The CUDA backend against naive sums in double precision and against the CPU backend, on a real or simulated device.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "engine/core/error.h"
 #include "engine/device/device.h"
@@ -332,6 +337,39 @@ TEST_F(CudaBackend, AnAbsentDeviceIsNamed) {
   } catch (const DeviceError& error) {
     EXPECT_NE(std::string(error.what()).find("cuda:4711"), std::string::npos);
   }
+}
+
+TEST_F(CudaBackend, KeepsTheFastestEnginesInAFile) {
+  const auto file = std::filesystem::temp_directory_path() / ("swath-engines-" + std::to_string(getpid()) + ".json");
+  std::filesystem::remove(file);
+  const ConvGeometry geometry{2, 7, 9, 16, 24, 3, 3, 1, 1};
+  const auto read = [&] {
+    std::ifstream in(file);
+    return nlohmann::json::parse(in);
+  };
+  check_convolution(*Device::open("cuda", {.autotune = file.string()}), geometry);
+  nlohmann::json kept = read();
+  ASSERT_EQ(kept.size(), 1u);
+  const std::string own = kept.begin().key();
+  ASSERT_EQ(kept.at(own).size(), 3u) << "one for each pass";
+  // What another program has timed for another device stays; an engine that cuDNN does not know is timed anew.
+  const std::string name = kept.at(own).begin().key();
+  kept[own][name] = "eng_unknown";
+  kept["another device"]["a convolution"] = "an engine";
+  std::ofstream(file) << kept;
+  check_convolution(*Device::open("cuda", {.autotune = file.string()}), geometry);
+  EXPECT_EQ(read().at("another device").at("a convolution"), "an engine");
+  EXPECT_NE(read().at(own).at(name), "eng_unknown");
+
+  std::ofstream(file) << "[1, 2";
+  try {
+    Device::open("cuda", {.autotune = file.string()});
+    FAIL() << "a broken file was read";
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find(file.string() + " is no file of timed engines"), std::string::npos)
+        << error.what();
+  }
+  std::filesystem::remove(file);
 }
 
 class CountingAllocator : public Allocator {

@@ -6,6 +6,7 @@
 #include "engine/core/storage.h"
 #include "engine/device/cuda/context.h"
 #include "engine/device/cuda/conv_plan.h"
+#include "engine/device/cuda/plan_choices.h"
 #include "engine/device/plan_cache.h"
 
 namespace swath::cuda {
@@ -14,7 +15,7 @@ namespace swath::cuda {
 /// geometry's shapes; the batch is at least one.
 class Convolutions {
  public:
-  Convolutions(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, Float32Math math);
+  Convolutions(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, const DeviceOptions& options);
   ~Convolutions();
   Convolutions(const Convolutions&) = delete;
   Convolutions& operator=(const Convolutions&) = delete;
@@ -28,10 +29,13 @@ class Convolutions {
 
  private:
   void execute(const ConvGeometry& geometry, ConvPass pass, void* x, void* w, void* y);
+  /// Where engines are timed, the result is overwritten; never while work is captured.
+  ConvPlan make_plan(const ConvProblem& problem, void* x, void* w, void* y);
 
   std::shared_ptr<const Context> context_;
   std::shared_ptr<StoragePool> pool_;
   Float32Math math_;
+  PlanChoices choices_;
   cudnnHandle_t handle_ = nullptr;
   PlanCache<12, std::shared_ptr<const ConvPlan>> plans_;
   std::vector<std::shared_ptr<const void>>* kept_ = nullptr;

@@ -27,12 +27,6 @@ fe::DataType_t data_type(DType type) {
   }
 }
 
-std::string text(const ConvProblem& p) {
-  const ConvGeometry& g = p.geometry;
-  return fmt::format("{} of {} {} with {} at stride {}, padding {}", name_of(p.pass), kernels::name_of(g.dtype),
-                     g.input_shape().str(), g.weight_shape().str(), g.stride, g.pad);
-}
-
 // cuDNN names extents in the order N, C, H, W; the strides say that channels lie innermost.
 fe::graph::Tensor_attributes tensor(const char* name, std::int64_t uid, const Shape& shape, fe::DataType_t type) {
   const std::int64_t a = shape[0], h = shape[1], w = shape[2], c = shape[3];
@@ -60,7 +54,7 @@ void finish(const std::shared_ptr<fe::graph::Tensor_attributes>& result, std::in
 
 void require(fe::error_t status, const char* step, const ConvProblem& problem) {
   if (status.is_good()) return;
-  throw InternalError(fmt::format("cuDNN {} has no plan for the convolution, {} ({}: {})", cudnnGetVersion(), text(problem),
+  throw InternalError(fmt::format("cuDNN {} has no plan for the convolution, {} ({}: {})", cudnnGetVersion(), describe(problem),
                                   step, status.get_message()));
 }
 
@@ -75,6 +69,14 @@ std::vector<fe::NumericalNote_t> unwanted_notes(const ConvProblem& problem) {
 }
 
 }  // namespace
+
+std::string describe(const ConvProblem& p) {
+  const ConvGeometry& g = p.geometry;
+  const bool rounded = g.dtype == DType::f32 && p.math == Float32Math::tf32;
+  return fmt::format("{} of {} {} with {} at stride {}, padding {}", name_of(p.pass),
+                     rounded ? "tf32" : kernels::name_of(g.dtype), g.input_shape().str(), g.weight_shape().str(), g.stride,
+                     g.pad);
+}
 
 const char* name_of(ConvPass pass) {
   switch (pass) {
@@ -124,7 +126,18 @@ struct ConvPlan::Impl {
     return graph.build_plans(fe::BuildPlanPolicy_t::HEURISTICS_CHOICE);
   }
 
+  /// Plans of mode A without those that must not be used; none is built yet.
+  void offer(const ConvProblem& problem, cudnnHandle_t handle) {
+    require(graph.validate(), "validate", problem);
+    require(graph.build_operation_graph(handle), "operation graph", problem);
+    require(graph.create_execution_plans({fe::HeurMode_t::A}), "candidates", problem);
+    graph.deselect_numeric_notes(unwanted_notes(problem));
+    graph.deselect_behavior_notes({fe::BehaviorNote_t::RUNTIME_COMPILATION});
+    graph.deselect_workspace_greater_than(kTuningWorkspace);
+  }
+
   fe::graph::Graph graph;
+  bool open = false;  // whether the fastest plan is still to be chosen
 };
 
 ConvPlan::ConvPlan(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -145,6 +158,25 @@ ConvPlan ConvPlan::for_handle(const ConvProblem& problem, cudnnHandle_t handle) 
   throw InternalError("cuDNN gave neither a plan nor an error");
 }
 
+std::optional<ConvPlan> ConvPlan::of_engine(const ConvProblem& problem, cudnnHandle_t handle, const std::string& engine) {
+  auto impl = std::make_unique<Impl>(problem);
+  impl->offer(problem, handle);
+  for (std::int64_t i = 0; i < impl->graph.get_execution_plan_count(); ++i) {
+    std::string name;
+    if (impl->graph.get_plan_name_at_index(i, name).is_bad() || name != engine) continue;
+    if (impl->graph.build_plan_at_index(i).is_good()) return ConvPlan(std::move(impl));
+  }
+  return std::nullopt;
+}
+
+ConvPlan ConvPlan::every_engine(const ConvProblem& problem, cudnnHandle_t handle) {
+  auto impl = std::make_unique<Impl>(problem);
+  impl->offer(problem, handle);
+  if (impl->graph.build_plans(fe::BuildPlanPolicy_t::ALL).is_bad()) return for_handle(problem, handle);
+  impl->open = true;
+  return ConvPlan(std::move(impl));
+}
+
 ConvPlan ConvPlan::for_description(const ConvProblem& problem, const std::string& device_json) {
   const auto device = std::make_shared<fe::DeviceProperties>();
   require(device->deserialize(std::vector<std::uint8_t>(device_json.begin(), device_json.end())), "device description",
@@ -162,7 +194,9 @@ ConvPlan ConvPlan::for_description(const ConvProblem& problem, const std::string
   throw InternalError("cuDNN gave neither a plan nor an error");
 }
 
-std::int64_t ConvPlan::workspace_bytes() const { return impl_->graph.get_workspace_size(); }
+std::int64_t ConvPlan::workspace_bytes() const {
+  return impl_->open ? impl_->graph.get_autotune_workspace_size() : impl_->graph.get_workspace_size();
+}
 
 std::string ConvPlan::engine() const {
   std::string name;
@@ -170,6 +204,14 @@ std::string ConvPlan::engine() const {
 }
 
 std::int64_t ConvPlan::candidates() const { return impl_->graph.get_execution_plan_count(); }
+
+void ConvPlan::choose_fastest(cudnnHandle_t handle, void* x, void* w, void* y, void* workspace) {
+  if (!impl_->open) return;
+  std::unordered_map<std::int64_t, void*> pointers = {{kX, x}, {kW, w}, {kY, y}};
+  fe::error_t status = impl_->graph.autotune(handle, pointers, workspace);
+  if (status.is_bad()) throw InternalError(fmt::format("no engine of cuDNN could be timed: {}", status.get_message()));
+  impl_->open = false;
+}
 
 void ConvPlan::execute(cudnnHandle_t handle, void* x, void* w, void* y, void* workspace) const {
   std::unordered_map<std::int64_t, void*> pointers = {{kX, x}, {kW, w}, {kY, y}};

@@ -25,8 +25,9 @@ void expect_possible(const ConvGeometry& g) {
 
 }  // namespace
 
-CudaBackend::CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, Float32Math conv_math)
-    : context_(context), convolutions_(context, pool, conv_math), products_(context, pool) {}
+CudaBackend::CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool,
+                         const DeviceOptions& options)
+    : context_(context), convolutions_(context, pool, options), products_(context, pool) {}
 
 void CudaBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
   expect_possible(geometry);

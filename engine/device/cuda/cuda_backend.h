@@ -10,7 +10,7 @@ namespace swath::cuda {
 /// Work is queued on the context's stream. Convolutions take f32 and bf16 activations; sums are float32.
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, Float32Math conv_math);
+  CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, const DeviceOptions& options);
 
   void conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) override;
   void conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) override;

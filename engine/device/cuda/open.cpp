@@ -18,7 +18,7 @@ std::unique_ptr<Device> open_cuda(int index, DeviceOptions options) {
   device->name_ = fmt::format("cuda:{}", index);
   device->stream_ = context->stream();
   device->pool_ = std::make_shared<StoragePool>(std::move(options.allocator));
-  device->backend_ = std::make_unique<cuda::CudaBackend>(context, device->pool_, options.conv_math);
+  device->backend_ = std::make_unique<cuda::CudaBackend>(context, device->pool_, options);
   return device;
 }
 
