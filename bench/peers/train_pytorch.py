@@ -159,6 +159,8 @@ def main():
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
     random = numpy.random.default_rng(args.seed)
     train, val, test = (Split(args.packed, part, args.device) for part in ("train", "val", "test"))
     weights = load_file(args.weights)
