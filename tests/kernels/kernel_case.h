@@ -216,6 +216,27 @@ double largest_error(const std::vector<A>& a, const std::vector<B>& b) {
   return worst;
 }
 
+/// v with each element moved by one ulp up, down or not at all; in run 0 none.
+inline std::vector<float> nudged(std::vector<float> v, std::uint64_t run) {
+  for (std::size_t i = 0; run > 0 && i < v.size(); ++i) {
+    const std::uint32_t way = uniform_below(philox(run, 2, RandomStream::scenes, i).v[0], 3);
+    if (way > 0) v[i] = std::nextafter(v[i], way == 1 ? -INFINITY : INFINITY);
+  }
+  return v;
+}
+
+/// Of naive(run), a float loop over inputs that are nudged(…, run), the result farthest from the reference. Where exponents are
+/// large, one loop may come close to the reference by luck.
+template <class Naive>
+std::vector<float> farthest(const std::vector<double>& reference, const Naive& naive) {
+  std::vector<float> worst = naive(0);
+  for (std::uint64_t run = 1; run < 6; ++run) {
+    std::vector<float> other = naive(run);
+    if (largest_error(other, reference) > largest_error(worst, reference)) worst = std::move(other);
+  }
+  return worst;
+}
+
 /// Every |got − reference| ≤ 4 × the largest error of a naive float loop + 1e-7 × scale, with scale the largest |reference|
 /// unless a case states the size of the terms that a sum is made of.
 inline void expect_close(const std::vector<float>& got, const std::vector<double>& reference, const std::vector<float>& naive,

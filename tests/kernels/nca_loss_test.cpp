@@ -184,19 +184,30 @@ void check(Place place, const NcaInput& in) {
                                     << kernels::name_of(c.bank_type) << ", T " << c.temperature << ", margin " << c.margin);
   const NcaOutput got = run(place, in);
   const Bits bits = bits_of(place, c);
-  std::vector<float> naive_e = in.embeddings, naive_bank = in.bank;
-  for (float& v : naive_e) v = round_to(v, bits.embeddings);
-  for (float& v : naive_bank) v = round_to(v, bits.bank);
+  const auto rounded = [](std::vector<float> x, int to) {
+    for (float& v : x) v = round_to(v, to);
+    return x;
+  };
+  const auto naive = [&](std::uint64_t run, const auto& of) {
+    return of(rounded(nudged(in.embeddings, run), bits.embeddings), rounded(nudged(in.bank, run), bits.bank));
+  };
   const std::vector<double> e = to_double(in.embeddings), bank = to_double(in.bank);
-  expect_close({got.loss}, {reference::nca_loss(in.reference, e, bank)},
-               {reference::nca_loss(in.reference, naive_e, naive_bank)}, largest_logarithm(in, e, bank));
+  const std::vector<double> loss{reference::nca_loss(in.reference, e, bank)};
+  const std::vector<float> naive_loss = farthest(loss, [&](std::uint64_t run) {
+    return naive(run, [&](const auto&... x) { return std::vector{reference::nca_loss(in.reference, x...)}; });
+  });
+  expect_close({got.loss}, loss, naive_loss, largest_logarithm(in, e, bank));
   if (c.mode == GradMode::skip) {
     EXPECT_EQ(got.d_embeddings, in.start);
     return;
   }
-  const auto round = [&](float w) { return round_to(w, bits.weights); };
-  expect_close(got.d_embeddings, left(in, reference::nca_gradient(in.reference, e, bank, [](double w) { return w; })),
-               left(in, reference::nca_gradient(in.reference, naive_e, naive_bank, round)), largest_term(in, e, bank));
+  const std::vector<double> gradient = left(in, reference::nca_gradient(in.reference, e, bank, [](double w) { return w; }));
+  const std::vector<float> naive_gradient = farthest(gradient, [&](std::uint64_t run) {
+    return naive(run, [&](const auto&... x) {
+      return left(in, reference::nca_gradient(in.reference, x..., [&](float w) { return round_to(w, bits.weights); }));
+    });
+  });
+  expect_close(got.d_embeddings, gradient, naive_gradient, largest_term(in, e, bank));
 }
 
 void check(Place place, const NcaCase& c) { check(place, make_input(c)); }
