@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 #include <unordered_map>
 
 #include "data/csv.h"
@@ -21,6 +23,11 @@ bool is_header(const std::string& first) {
   for (const char* word : {"image", "path", "patch", "name", "id"})
     if (first == word) return true;
   return false;
+}
+
+bool holds(const std::string& file, const std::string& text) {
+  std::ifstream in(file, std::ios::binary);
+  return in && std::string(std::istreambuf_iterator<char>(in), {}) == text;
 }
 
 /// Ids that the dataset found but left out: naming them in a split is no mistake.
@@ -106,7 +113,8 @@ void write_splits(const Dataset& dataset, const Splits& splits, const std::strin
         fields[static_cast<std::size_t>(c + 1)] = dataset.labels().has(i, c) ? "1" : "0";
       text += csv_line(fields);
     }
-    atomic_write(fmt::format("{}/{}.csv", directory, name_of(part)), text);
+    const std::string file = fmt::format("{}/{}.csv", directory, name_of(part));
+    if (!holds(file, text)) atomic_write(file, text);
   }
 }
 

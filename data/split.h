@@ -30,7 +30,8 @@ Splits make_splits(const LabelMasks& labels, const std::array<double, 3>& shares
 /// (image, path, patch, name or id). Ids that the dataset skipped as unreadable or classless are left out. Throws DataError
 /// when a file is missing, an id is unknown, repeated or unsafe, or a part is empty.
 Splits read_splits(const Dataset& dataset, const std::string& directory);
-/// Writes the three CSV files, with header and multi-hot rows, each by temp → fsync → rename.
+/// Writes the three CSV files, with header and multi-hot rows, each by temp → fsync → rename; one that is there already is left
+/// alone, so that several runs may start on one pack.
 void write_splits(const Dataset& dataset, const Splits& splits, const std::string& directory);
 /// Given or made, as the options say; logs the sizes.
 Splits resolve_splits(const Dataset& dataset, const SplitOptions& options);

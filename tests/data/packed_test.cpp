@@ -319,6 +319,27 @@ TEST(Pack, SaysSoWhenTheFolderIsTakenOrTheDiskFull) {
   if (full.get() >= 0) expect_data_error([&] { write_at(full, "/dev/full", "x", 1, 0); }, {"/dev/full", "No space left"});
 }
 
+TEST(Pack, ManyMayOpenAFinishedPackAtOnce) {
+  const TempFolder folder;
+  const auto prepared = fake_prepared(40, 3);
+  pack_all(prepared, folder / "p");
+  std::vector<std::thread> threads;
+  std::atomic<int> refused = 0;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; ++i) {
+        try {
+          pack_all(prepared, folder / "p");
+        } catch (const Error&) {
+          ++refused;
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(refused, 0);
+}
+
 TEST(Pack, RefusesPartsThatDoNotBelongTogether) {
   const TempFolder folder;
   pack_all(fake_prepared(40, 3), folder / "a");
