@@ -24,8 +24,11 @@ class Dac : public Recipe {
   Objective objective(Tape& tape, const DeviceBatch& batch) override;
   /// Beside the margin loss's: the batch's cluster, and the NMI of the last two clusterings, 0 until there are two.
   std::vector<std::string> statistic_names() const override;
-  /// The stage: the same cluster trains other heads in another.
-  std::uint64_t phase() const override { return static_cast<std::uint64_t>(stage_); }
+  /// The stage, in which the same cluster trains other heads than in another, and the clustering, after which batches have
+  /// other sizes.
+  std::uint64_t phase() const override {
+    return 4 * static_cast<std::uint64_t>(clustered_ + 1) + static_cast<std::uint64_t>(stage_);
+  }
   /// The sub-embeddings side by side, normalised as a whole.
   Tensor embed(Tape& tape, const Tensor& images) override;
   std::int64_t embedding_width() const override { return embedder_.width(); }

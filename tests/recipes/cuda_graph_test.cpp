@@ -43,6 +43,13 @@ std::function<void(TrainOptions&)> recipe(const char* name) {
   return [name](TrainOptions& options) { options.recipe = name; };
 }
 
+/// Two clusters, found by the index of the CPU: what is counted is the step.
+void dac(TrainOptions& options) {
+  options.recipe = "dac";
+  options.dac.kmeans.clusters = 2;
+  options.dac.kmeans.retriever.faiss = "cpu";
+}
+
 const std::vector<Case>& cases() {
   static const std::vector<Case> all{
       {"baseline", [](TrainOptions&) {}},
@@ -53,72 +60,27 @@ const std::vector<Case>& cases() {
       {"baseline_multilabel_semihard", miner("multilabel_semihard")},
       {"baseline_bf16", [](TrainOptions& options) { options.precision = "bf16"; }},
       {"bier", recipe("bier")},
+      {"dac", dac},
       {"diva", recipe("diva")},
+      {"sndl", [](TrainOptions& options) { options.recipe = "sndl", options.sampler.batch_size = 8; }},
   };
   return all;
 }
 
-/// Every tensor of a recipe's state as bytes.
-struct Bytes : StateVisitor {
-  void tensor(const std::string& name, Tensor& value) override {
-    values[name].resize(value.bytes());
-    if (value.bytes()) value.copy_to_host(values[name].data());
-  }
-  void scalar(const std::string&, std::int64_t&) override {}
-  void scalar(const std::string&, std::uint64_t&) override {}
-  void scalar(const std::string&, double&) override {}
-  void scalar(const std::string&, std::string&) override {}
-  std::map<std::string, std::vector<std::byte>> values;
-};
-
 /// A model in training on a device.
-struct Training {
-  Training(const std::string& device_name, TrainOptions with, std::unique_ptr<Recipe> (*make)(const RecipeContext&))
-      : options(std::move(with)),
-        device(Device::open(device_name)),
-        data(open_or_pack(options.data, options.pack)),
-        recipe(make({*device, block, options, data.train})) {
-    block.allocate(*device);
-    optimizer = std::make_unique<Optimizer>(block, options.optimizer);
-    scalars = std::make_unique<StepScalars>(*device);
-    step = std::make_unique<TrainStep>(*device, *recipe, block, *optimizer, *scalars, options, data.train);
-    recipe->begin_epoch(0);
-  }
+template <class R = Recipe>
+struct Training : testing::RecipeBench<R> {
+  explicit Training(const TrainOptions& with) : testing::RecipeBench<R>(with, "cuda") { this->recipe.begin_epoch(0); }
 
-  /// Step `number` on `rows` images from `first` on.
-  void run(std::uint64_t number, std::int64_t first, std::int64_t rows) {
-    scalars->set_step(number);
+  /// Step `number` on `rows` images from `first` on, at learning rates of its own.
+  void run(std::uint64_t number, std::int64_t first, std::int64_t rows, std::int64_t tag = 0) {
+    this->scalars->set_step(number);
     for (int group = 0; group < kParameterGroups; ++group)
-      scalars->set_learning_rate(static_cast<ParameterGroup>(group), 1e-4f * static_cast<float>(1 + 2 * group + number));
-    Batch batch;
-    std::vector<std::int64_t> indices(static_cast<std::size_t>(rows));
-    std::iota(indices.begin(), indices.end(), first);
-    SWATH_CHECK(first + rows <= data.train.rows());
-    batch.pixels = data.train.row(first);
-    batch.labels = data.train.labels().data() + first * data.train.labels().words();
-    batch.rows = indices.data();
-    batch.n = rows;
-    step->run(batch);
+      this->scalars->set_learning_rate(static_cast<ParameterGroup>(group), 1e-4f * static_cast<float>(1 + 2 * group + number));
+    Batch batch = this->images(first, rows);
+    batch.tag = tag;
+    this->step->run(batch);
   }
-
-  std::map<std::string, std::vector<std::byte>> state() {
-    Bytes bytes;
-    recipe->visit_state(bytes);
-    for (auto [name, tensor] :
-         {std::pair{"values", block.values()}, std::pair{"grads", block.grads()}, std::pair{"buffers", block.buffer_values()},
-          std::pair{"m", optimizer->first_moment()}, std::pair{"v", optimizer->second_moment()}})
-      bytes.tensor(name, tensor);
-    return bytes.values;
-  }
-
-  TrainOptions options;
-  std::unique_ptr<Device> device;
-  PackedSet data;
-  ParameterBlock block;
-  std::unique_ptr<Recipe> recipe;
-  std::unique_ptr<Optimizer> optimizer;
-  std::unique_ptr<StepScalars> scalars;
-  std::unique_ptr<TrainStep> step;
 };
 
 class CudaGraph : public testing::SceneTest {
@@ -142,7 +104,7 @@ class CudaGraphOf : public CudaGraph, public ::testing::WithParamInterface<Case>
 // Two shapes take turns: each runs once eagerly, is recorded at its second step and replayed from then on.
 constexpr std::int64_t kRows[] = {8, 8, 6, 8, 6, 8, 6};
 
-void expect_same_state(Training& got, Training& wanted) {
+void expect_same_state(Training<>& got, Training<>& wanted) {
   const auto got_steps = got.step->drain(), wanted_steps = wanted.step->drain();
   ASSERT_EQ(got_steps.size(), wanted_steps.size());
   for (std::size_t i = 0; i < got_steps.size(); ++i) EXPECT_EQ(got_steps[i].values, wanted_steps[i].values) << "step " << i;
@@ -159,24 +121,25 @@ void expect_kept_size(const std::string& name, const GraphSize& size) {
 }
 
 /// What a simulator counted over `steps` replayed steps, and, where it runs work late, when it had run them.
-void expect_launches_only(const nlohmann::json& counts, const nlohmann::json& later, std::int64_t steps,
-                          const GraphSize& size) {
+void expect_launches_only(const nlohmann::json& counts, const nlohmann::json& later, std::int64_t steps, const GraphSize& size,
+                          bool with_places) {
   const auto run = [&](const char* what) { return counts.at(what).get<std::int64_t>() + later.at(what).get<std::int64_t>(); };
   EXPECT_EQ(counts.at("graph_launches"), steps);
   EXPECT_EQ(counts.at("graph_nodes"), steps * (size.kernels + size.copies + size.fills));
   for (const char* none : {"allocations", "allocations_async", "frees", "memcpy_d2h", "sync_stream", "sync_device",
                            "sync_event", "sync_blocking_memcpy", "sync_free"})
     EXPECT_EQ(counts.at(none), 0) << none;
-  // Pixels, labels and the step's scalars; the pixels then move to the graph's address.
-  EXPECT_EQ(run("memcpy_h2d"), 3 * steps);
+  // Pixels, labels, the step's scalars and, where the recipe asks, the rows' places; the pixels then move to the graph's
+  // address.
+  EXPECT_EQ(run("memcpy_h2d"), (with_places ? 4 : 3) * steps);
   // cuDNN's and cuBLASLt's kernels are counted apart.
   EXPECT_EQ(run("kernel_launches") + run("library_calls"), steps * size.kernels) << "a kernel outside the graph";
 }
 
 TEST_P(CudaGraphOf, HasTheBitsOfEagerStepsAndIsOneLaunch) {
-  Training eager("cuda", options(GetParam(), "off"), make_recipe), replayed("cuda", options(GetParam(), "auto"), make_recipe);
+  Training<> eager(options(GetParam(), "off")), replayed(options(GetParam(), "auto"));
   for (std::size_t i = 0; i < std::size(kRows); ++i) {
-    for (Training* training : {&eager, &replayed}) training->run(i, static_cast<std::int64_t>(2 * i), kRows[i]);
+    for (Training<>* training : {&eager, &replayed}) training->run(i, static_cast<std::int64_t>(2 * i), kRows[i]);
   }
   EXPECT_EQ(eager.step->graph({8, 0}), nullptr);
   ASSERT_NE(replayed.step->graph({8, 0}), nullptr);
@@ -194,7 +157,7 @@ TEST_P(CudaGraphOf, HasTheBitsOfEagerStepsAndIsOneLaunch) {
   if (counts.is_null()) return;
   const GraphSize size = replayed.step->graph({8, 0})->size();
   expect_kept_size(GetParam().name, size);
-  expect_launches_only(counts, later, 2, size);
+  expect_launches_only(counts, later, 2, size, replayed.recipe.needs_index());
 }
 
 /// Waits for the device in every step, which no graph can.
@@ -229,11 +192,6 @@ class Changing : public Baseline {
   std::uint64_t now = 0;
 };
 
-template <class R>
-std::unique_ptr<Recipe> make(const RecipeContext& context) {
-  return std::make_unique<R>(context);
-}
-
 /// Warnings that the library logs while this lives.
 class Warnings {
  public:
@@ -249,12 +207,12 @@ class Warnings {
   std::shared_ptr<spdlog::sinks::ostream_sink_mt> sink_ = std::make_shared<spdlog::sinks::ostream_sink_mt>(text_);
 };
 
-void expect_eager_after_one_warning(const TrainOptions& options, std::unique_ptr<Recipe> (*make_one)(const RecipeContext&),
-                                    const std::string& reason) {
+template <class R>
+void expect_eager_after_one_warning(const TrainOptions& options, const std::string& reason) {
   const Warnings warnings;
   TrainOptions off = options;
   off.graph = "off";
-  Training training("cuda", options, make_one), eager("cuda", off, make_one);
+  Training<R> training(options), eager(off);
   for (std::uint64_t i = 0; i < 4; ++i) training.run(i, 0, 8), eager.run(i, 0, 8);
   EXPECT_EQ(training.step->graph({8, 0}), nullptr);
   const std::string text = warnings.text();
@@ -266,23 +224,55 @@ void expect_eager_after_one_warning(const TrainOptions& options, std::unique_ptr
 }
 
 TEST_F(CudaGraph, AStepThatWaitsRunsEagerlyAfterOneWarning) {
-  expect_eager_after_one_warning(options(cases()[1], "auto"), make<Waiting>, "waiting for the device");
+  expect_eager_after_one_warning<Waiting>(options(cases()[1], "auto"), "waiting for the device");
 }
 
 TEST_F(CudaGraph, AStepThatKeepsATensorRunsEagerlyAfterOneWarning) {
-  expect_eager_after_one_warning(options(cases()[1], "auto"), make<Keeping>, "outlives");
+  expect_eager_after_one_warning<Keeping>(options(cases()[1], "auto"), "outlives");
 }
 
 TEST_F(CudaGraph, ANewPhaseIsRecordedAnew) {
-  Training training("cuda", options(cases()[1], "auto"), make<Changing>);
+  Training<Changing> training(options(cases()[1], "auto"));
   training.run(0, 0, 8);
   training.run(1, 0, 8);
   EXPECT_NE(training.step->graph({8, 0}), nullptr);
-  static_cast<Changing&>(*training.recipe).now = 1;
+  training.recipe.now = 1;
   training.run(2, 0, 8);
   EXPECT_EQ(training.step->graph({8, 0}), nullptr);
   training.run(3, 0, 8);
   EXPECT_NE(training.step->graph({8, 0}), nullptr);
+}
+
+/// Steps of both clusters, three each: eager, recorded, replayed.
+void run_clusters(Training<>& training, std::uint64_t first_step, std::int64_t clusters) {
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    for (std::int64_t tag = 0; tag < clusters; ++tag)
+      training.run(first_step + 2 * i + static_cast<std::uint64_t>(tag), static_cast<std::int64_t>(i), 8, tag);
+  }
+}
+
+TEST_F(CudaGraph, DacHasAGraphForEachClusterAndNewOnesAfterClusteringAndInEveryStage) {
+  TrainOptions replay = options({"dac", dac}, "auto"), plain = options({"dac", dac}, "off");
+  for (TrainOptions* made : {&replay, &plain}) {
+    made->dac.every = 1;
+    made->dac.finetune_epoch = 5;  // epochs 0 and 1 train sub-embeddings, from 3 on the whole, from 5 on one cluster
+  }
+  Training<> replayed(replay), eager(plain);
+  std::uint64_t step = 0;
+  for (const std::int64_t epoch : {0, 1, 3, 5}) {
+    SCOPED_TRACE(epoch);
+    const std::int64_t clusters = epoch < 5 ? 2 : 1;
+    for (Training<>* training : {&replayed, &eager}) {
+      if (epoch > 0) training->recipe.begin_epoch(epoch);
+      run_clusters(*training, step, clusters);
+    }
+    for (std::int64_t tag = 0; tag < 2; ++tag) {
+      EXPECT_EQ(replayed.step->graph({8, tag}) != nullptr, tag < clusters) << tag;
+      EXPECT_EQ(eager.step->graph({8, tag}), nullptr);
+    }
+    expect_same_state(replayed, eager);
+    step += 6;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Recipes, CudaGraphOf, ::testing::ValuesIn(cases()),

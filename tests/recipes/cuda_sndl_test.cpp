@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <map>
-#include <numeric>
 
 #include <nlohmann/json.hpp>
 
@@ -48,13 +47,10 @@ class CudaSndl : public testing::SceneTest {
     testing::RecipeBench<Recipe> bench(options, device_name);
     bench.set_learning_rate(1e-4f);
     bench.recipe.begin_epoch(0);
-    std::vector<std::int64_t> rows(8);
-    std::iota(rows.begin(), rows.end(), 0);
     Result result;
     for (int i = 0; i < steps; ++i) {
       bench.scalars->set_step(static_cast<std::uint64_t>(i));
-      Batch batch = bench.first_images(8);
-      batch.rows = rows.data();
+      const Batch batch = bench.first_images(8);
       result.reserved_before = bench.device->pool()->reserved();
       simulator_counts();
       bench.step->run(batch);

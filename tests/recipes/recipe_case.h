@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -49,6 +50,19 @@ class SceneTest : public ::testing::Test {
   static inline std::filesystem::path folder_;
 };
 
+/// Every tensor of a recipe's state.
+struct StateBytes : StateVisitor {
+  void tensor(const std::string& name, Tensor& value) override {
+    values[name].resize(value.bytes());
+    if (value.bytes()) value.copy_to_host(values[name].data());
+  }
+  void scalar(const std::string&, std::int64_t&) override {}
+  void scalar(const std::string&, std::uint64_t&) override {}
+  void scalar(const std::string&, double&) override {}
+  void scalar(const std::string&, std::string&) override {}
+  std::map<std::string, std::vector<std::byte>> values;
+};
+
 /// A recipe of type R (Recipe: the one that options.recipe names) and steps of it, without a trainer.
 template <class R>
 struct RecipeBench {
@@ -75,14 +89,19 @@ struct RecipeBench {
   void set_learning_rate(float rate) {
     for (int group = 0; group < kParameterGroups; ++group) scalars->set_learning_rate(static_cast<ParameterGroup>(group), rate);
   }
-  /// The first n images of the training split.
-  Batch first_images(std::int64_t n) const {
+  /// n images of the training split from `first` on.
+  Batch images(std::int64_t first, std::int64_t n) {
+    SWATH_CHECK(first + n <= data.train.rows());
+    places.resize(static_cast<std::size_t>(data.train.rows()));
+    std::iota(places.begin(), places.end(), 0);
     Batch batch;
-    batch.pixels = data.train.pixels();
-    batch.labels = data.train.labels().data();
+    batch.pixels = data.train.row(first);
+    batch.labels = data.train.labels().data() + first * data.train.labels().words();
+    batch.rows = places.data() + first;
     batch.n = n;
     return batch;
   }
+  Batch first_images(std::int64_t n) { return images(0, n); }
   /// One step; loss, then the statistics.
   std::vector<float> run(const Batch& batch) {
     step->run(batch);
@@ -94,7 +113,19 @@ struct RecipeBench {
     for (const Buffer& b : block.buffers()) tensors[b.name] = b.value.to_host<float>();
   }
 
+  /// Every tensor that training changes, as bytes.
+  std::map<std::string, std::vector<std::byte>> state() {
+    StateBytes bytes;
+    recipe.visit_state(bytes);
+    for (auto [name, tensor] :
+         {std::pair{"values", block.values()}, std::pair{"grads", block.grads()}, std::pair{"buffers", block.buffer_values()},
+          std::pair{"m", optimizer->first_moment()}, std::pair{"v", optimizer->second_moment()}})
+      bytes.tensor(name, tensor);
+    return bytes.values;
+  }
+
   TrainOptions options;
+  std::vector<std::int64_t> places;  // of the training images
   std::unique_ptr<Device> device;
   PackedSet data;
   ParameterBlock block;
