@@ -105,9 +105,10 @@ std::vector<std::int64_t> Dac::cluster_images() {
     return embedder_.penultimate(tape, Var(images)).value();
   };
   const std::vector<float> features = embed_split(device_, penultimate, embedder_.features(), train_, embed_options(options_));
-  return kmeans({features.data(), train_.rows(), embedder_.features()}, options_.dac.kmeans, options_.seed + options_.dac.seed,
-                kKMeansPath)
-      .assignment;
+  const Clusters found = kmeans({features.data(), train_.rows(), embedder_.features()}, options_.dac.kmeans,
+                                options_.seed + options_.dac.seed, kKMeansPath);
+  log::info("clustered by {}", found.retriever);
+  return found.assignment;
 }
 
 void Dac::divide(std::int64_t epoch) {

@@ -1,8 +1,9 @@
-// The GPU retriever: FAISS's GpuIndexFlatL2 on the first CUDA device (methods.md §8).
+// The GPU retriever: FAISS's GpuIndexFlatL2 on a CUDA device (methods.md §8).
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 #include <faiss/gpu/GpuIndexFlat.h>
 #include <faiss/gpu/StandardGpuResources.h>
+#include <faiss/gpu/utils/DeviceUtils.h>
 #include <faiss/impl/FaissException.h>
 #include <fmt/format.h>
 
@@ -16,7 +17,6 @@
 namespace swath {
 namespace {
 
-constexpr int kDevice = 0;
 constexpr std::int64_t kMaxK = 2048;  // of FAISS's selection kernels since CUDA 9.2
 // FAISS would take 1.5 GiB, which training may need.
 constexpr std::size_t kTemporaryBytes = std::size_t{256} << 20;
@@ -34,35 +34,50 @@ auto guarded(F&& f) {
   }
 }
 
-std::size_t temporary_bytes(double share) {
+void check(cudaError_t status, const char* what) {
+  if (status != cudaSuccess) throw InternalError(fmt::format("{} failed: {}", what, cudaGetErrorString(status)));
+}
+
+int device_of(std::int64_t wanted) {
+  int current = 0, count = 0;
+  check(cudaGetDevice(&current), "cudaGetDevice");
+  if (wanted < 0) return current;
+  check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  if (wanted >= count)
+    throw DeviceError(fmt::format("retriever.gpu is {}, but the last device is cuda:{}; choose 0 to {}, or -1.", wanted,
+                                  count - 1, count - 1));
+  return static_cast<int>(wanted);
+}
+
+std::size_t temporary_bytes(double share, int device) {
   if (share == 0) return kTemporaryBytes;
+  const faiss::gpu::DeviceScope scope(device);
   std::size_t free = 0, total = 0;
-  if (const cudaError_t status = cudaMemGetInfo(&free, &total); status != cudaSuccess)
-    throw InternalError(fmt::format("cudaMemGetInfo failed: {}", cudaGetErrorString(status)));
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   return static_cast<std::size_t>(share * static_cast<double>(total));
 }
 
 class FaissGpuRetriever final : public Retriever {
  public:
-  explicit FaissGpuRetriever(double memory_share) {
+  FaissGpuRetriever(int device, double memory_share) : device_(device) {
     guarded([&] {
-      resources_.setTempMemory(temporary_bytes(memory_share));
+      resources_.setTempMemory(temporary_bytes(memory_share, device));
       resources_.setPinnedMemory(0);
       // Full float32, whatever this FAISS chose: the search's bound on rounding needs it.
-      const cublasHandle_t blas = resources_.getResources()->getBlasHandle(kDevice);
+      const cublasHandle_t blas = resources_.getResources()->getBlasHandle(device);
       if (cublasSetMathMode(blas, CUBLAS_DEFAULT_MATH) != CUBLAS_STATUS_SUCCESS)
         throw InternalError("cublasSetMathMode failed for FAISS's cuBLAS handle.");
     });
   }
 
   std::string name() const override {
-    return fmt::format("FAISS {}.{}.{}, GPU", FAISS_VERSION_MAJOR, FAISS_VERSION_MINOR, FAISS_VERSION_PATCH);
+    return fmt::format("FAISS {}.{}.{}, GPU cuda:{}", FAISS_VERSION_MAJOR, FAISS_VERSION_MINOR, FAISS_VERSION_PATCH, device_);
   }
 
  protected:
   void reset(std::int64_t dim) override {
     faiss::gpu::GpuIndexFlatConfig config;
-    config.device = kDevice;
+    config.device = device_;
     guarded([&] {
       index_.reset();
       index_ = std::make_unique<faiss::gpu::GpuIndexFlatL2>(&resources_, static_cast<int>(dim), config);
@@ -84,6 +99,7 @@ class FaissGpuRetriever final : public Retriever {
   void clear() override { index_.reset(); }
 
  private:
+  int device_;
   faiss::gpu::StandardGpuResources resources_;
   std::unique_ptr<faiss::gpu::GpuIndexFlatL2> index_;
 };
@@ -92,7 +108,7 @@ class FaissGpuRetriever final : public Retriever {
 
 std::unique_ptr<Retriever> make_gpu_retriever(const RetrieverOptions& options) {
   if (!Device::cuda_available()) throw DeviceError("No CUDA device is visible for FAISS; use --set retriever.faiss=cpu.");
-  return std::make_unique<FaissGpuRetriever>(options.gpu_memory);
+  return std::make_unique<FaissGpuRetriever>(device_of(options.gpu), options.gpu_memory);
 }
 
 }  // namespace swath

@@ -85,6 +85,7 @@ Clusters kmeans(EmbeddingView rows, const KMeansOptions& options, std::uint64_t 
   found.assignment.resize(static_cast<std::size_t>(rows.rows));
   std::vector<float> squared(found.assignment.size());
   index.search(rows.rows, rows.data, 1, squared.data(), found.assignment.data());
+  found.retriever = retriever->name();
   for (const float d : squared) found.objective += static_cast<double>(d);
   return found;
 }

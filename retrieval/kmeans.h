@@ -1,6 +1,7 @@
 // k-means with FAISS (methods.md §7, D&C), on the CPU or the GPU as the retriever of the configuration.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "engine/core/config.h"
@@ -28,6 +29,7 @@ struct Clusters {
   std::vector<std::int64_t> assignment;  // rows: cluster 0 … K − 1
   std::vector<float> centroids;          // K × dim, or K × pca
   double objective = 0;                  // Σ squared distances to the assigned centroid
+  std::string retriever;                 // which FAISS clustered: Retriever::name()
 };
 
 /// Lloyd's iterations over all rows from K of them, drawn by `seed`. The same seed gives the same clusters on one machine with

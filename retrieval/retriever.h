@@ -12,11 +12,13 @@ namespace swath {
 
 struct RetrieverOptions {
   std::string faiss = "auto";
+  std::int64_t gpu = -1;
   double gpu_memory = 0;
   template <class V>
   void fields(V& v) {
     v("faiss", faiss, "which FAISS searches: auto is the GPU's where it is built and a GPU is present",
       OneOf{{"auto", "cpu", "gpu"}});
+    v("gpu", gpu, "number N of the GPU cuda:N that searches; -1: the one that trains or embeds, else the first", Range{-1, 63});
     v("gpu_memory", gpu_memory, "share of the GPU's memory that FAISS reserves for intermediate results; 0: 256 MiB",
       Range{0, 0.9});
   }
@@ -96,12 +98,14 @@ class GalleryIndex {
   std::unique_ptr<ExactSearch> search_;
 };
 
-/// Throws UserError for faiss = gpu when this build has no FAISS for the GPU, DeviceError when no GPU is present.
+/// Throws UserError for faiss = gpu when this build has no FAISS for the GPU, DeviceError when no GPU is present or not the one
+/// asked for. With faiss = auto FAISS on the CPU serves where there is no GPU; the retriever's name says which it is.
 std::unique_ptr<Retriever> make_retriever(const RetrieverOptions& options = {});
 
 /// FAISS's IndexFlatL2 on the CPU.
 std::unique_ptr<Retriever> make_cpu_retriever();
-/// FAISS's flat index on the GPU; null when this build has none. Throws DeviceError when no GPU is present.
+/// FAISS's flat index on the GPU; null when this build has none. Throws DeviceError when no GPU is present or
+/// not the one asked for. −1 is the device that is current in the calling thread.
 std::unique_ptr<Retriever> make_gpu_retriever(const RetrieverOptions& options = {});
 
 }  // namespace swath

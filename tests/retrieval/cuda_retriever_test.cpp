@@ -1,4 +1,5 @@
 // FAISS on a CUDA device, real or simulated, against FAISS on the CPU: the same neighbours and distances (methods.md §8).
+#include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
 #include <array>
@@ -35,6 +36,26 @@ TEST_F(CudaRetriever, NamesItself) {
   EXPECT_EQ(make_retriever({.faiss = "auto"})->name(), gpu->name());
 }
 
+TEST_F(CudaRetriever, SearchesOnTheDeviceAskedFor) {
+  int devices = 0;
+  ASSERT_EQ(cudaGetDeviceCount(&devices), cudaSuccess);
+  const test::Rows data = test::gaussian_rows(40, 8, 7);
+  for (int device = 0; device < devices; ++device) {
+    const auto chosen = make_gpu_retriever({.gpu = device});
+    EXPECT_NE(chosen->name().find(", GPU cuda:" + std::to_string(device)), std::string::npos) << chosen->name();
+    expect_equal(chosen->search_all(data.view(), 5), cpu->search_all(data.view(), 5));
+    int current = -1;
+    ASSERT_EQ(cudaGetDevice(&current), cudaSuccess);
+    EXPECT_EQ(current, 0);
+  }
+  try {
+    make_retriever({.faiss = "gpu", .gpu = devices});
+    FAIL() << "a device that is not there was taken";
+  } catch (const DeviceError& e) {
+    EXPECT_NE(std::string(e.what()).find("retriever.gpu is"), std::string::npos) << e.what();
+  }
+}
+
 TEST_F(CudaRetriever, RandomRowsHaveTheNeighboursOfTheCpu) {
   for (const auto& [rows, dim, k] :
        std::vector<std::array<int, 3>>{{2, 1, 1}, {19, 7, 18}, {33, 64, 8}, {130, 512, 9}, {300, 3, 16}}) {
@@ -67,6 +88,8 @@ TEST_F(CudaRetriever, ClustersAsTheCpu) {
   const Clusters found = kmeans(rows.view(), options, 2);
   options.retriever = {.faiss = "cpu"};
   const Clusters wanted = kmeans(rows.view(), options, 2);
+  EXPECT_EQ(found.retriever, gpu->name());
+  EXPECT_EQ(wanted.retriever, cpu->name());
   EXPECT_EQ(found.assignment, wanted.assignment);
   for (std::size_t i = 0; i < wanted.centroids.size(); ++i) EXPECT_NEAR(found.centroids[i], wanted.centroids[i], 1e-5);
 }
