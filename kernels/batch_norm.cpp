@@ -5,16 +5,18 @@
 #include "kernels/batch_norm.h"
 
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/batch_norm_plan.h"
+#include "kernels/bits.h"
 #include "kernels/dispatch.h"
 #include "kernels/parallel.h"
 
 namespace swath::kernels {
 namespace {
 
-enum class Mask : std::uint8_t { none, output, recomputed };
+enum class Mask : std::uint8_t { none, bits, recomputed };
 constexpr std::int64_t kRows = 4;      // rows per inner loop of for_rows: per-channel values are loaded once for all of them
 constexpr std::int64_t kColumns = 64;  // channels per task of the per-channel steps
 
@@ -78,7 +80,7 @@ void for_channel_blocks(std::int64_t channels, const Body& body) {
 }
 
 /// Merges the chunks of some channels: mean and Σ (x − mean)².
-void merge(const BatchNormTrainingArgs& p, const float* partial, ChannelBlock block, double* mean, double* deviation) {
+void merge(const BatchNormStatisticsArgs& p, const float* partial, ChannelBlock block, double* mean, double* deviation) {
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(p.channels);
   const std::int64_t chunks = batch_norm_plan::cpu_chunks(p.rows, p.channels);
   for (std::int64_t i = 0; i < block.size; ++i) mean[i] = deviation[i] = 0;
@@ -106,7 +108,7 @@ void merge(const BatchNormTrainingArgs& p, const float* partial, ChannelBlock bl
 }
 
 template <class T>
-void statistics(const BatchNormTrainingArgs& p) {
+void statistics(const BatchNormStatisticsArgs& p) {
   float* partial = static_cast<float*>(p.workspace);
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(p.channels);
   const bool in_groups = grouped<T>(p.rows, p.channels);
@@ -122,8 +124,8 @@ void statistics(const BatchNormTrainingArgs& p) {
     for (std::int64_t i = 0; i < block.size; ++i) {
       const std::int64_t c = block.begin + i;
       const double sum = std::fmax(deviation[i], 0.0) + 0 * deviation[i];  // a NaN stays NaN
-      p.saved_mean[c] = static_cast<float>(mean[i]);
-      p.saved_invstd[c] = static_cast<float>(1 / std::sqrt(sum / n + static_cast<double>(p.eps)));
+      p.mean[c] = static_cast<float>(mean[i]);
+      p.invstd[c] = static_cast<float>(1 / std::sqrt(sum / n + static_cast<double>(p.eps)));
       const auto update = [&](float& running, double batch) {
         running = static_cast<float>((1 - momentum) * static_cast<double>(running) + momentum * batch);
       };
@@ -133,236 +135,302 @@ void statistics(const BatchNormTrainingArgs& p) {
   });
 }
 
-/// What both forward forms share. `spread` is 1/σ, or σ² whose root the loop takes (inference).
-struct Apply {
-  std::int64_t rows, channels;
-  const float *gamma, *beta, *mean, *spread;
-  float eps;
-};
+enum class Extra : std::uint8_t { none, residual, shortcut };
 
-template <int kCount, class T, bool kInference, bool kResidual, bool kRelu>
-void apply_step(const Apply& p, const T* x, const T* residual, T* y) {
-  const std::int64_t channels = p.channels;
-  const float *means = p.mean, *spreads = p.spread, *gammas = p.gamma, *betas = p.beta;
-  const float eps = p.eps;
+/// A row (or some) of a tensor that is normalised.
+template <class T>
+struct Rows {
+  const T* x;
+  const float *gamma, *beta, *mean, *spread;
+};
+template <class T>
+Rows<T> rows_of(const NormTerm& t, std::int64_t at) {
+  return {t.x ? typed<T>(t.x) + at : nullptr, t.gamma, t.beta, t.mean, t.spread};
+}
+
+/// γ / σ of one channel.
+template <class T>
+float scale_of(const Rows<T>& t, Spread spread, float eps, std::int64_t c) {
+  return spread == Spread::variance ? t.gamma[c] / std::sqrt(t.spread[c] + eps) : t.gamma[c] * t.spread[c];
+}
+
+/// kCount rows from element `at` on. `flags` are kCount × kColumns bytes.
+template <int kCount, class T, Extra kExtra, Spread kSpread, bool kMask>
+void apply_rows(const BatchNormApplyArgs& p, std::int64_t row, std::uint8_t (*flags)[kColumns]) {
+  const std::int64_t channels = p.channels, mask_row = (channels + 7) / 8;
+  const Rows<T> main = rows_of<T>(p.main, row * channels), other = rows_of<T>(p.shortcut, row * channels);
+  const T* residual = kExtra == Extra::residual ? typed<T>(p.residual) + row * channels : nullptr;
+  T* y = typed<T>(p.y) + row * channels;
+  const float floor = p.activation == Activation::relu ? 0.0f : -std::numeric_limits<float>::infinity(), eps = p.eps;
+  for (std::int64_t begin = 0; begin < channels; begin += kColumns) {
+    const std::int64_t size = std::min(kColumns, channels - begin);
 #pragma omp simd
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const float mean = means[c], beta = betas[c];
-    const float scale = kInference ? gammas[c] / std::sqrt(spreads[c] + eps) : gammas[c] * spreads[c];
+    for (std::int64_t i = 0; i < size; ++i) {
+      const std::int64_t c = begin + i;
+      const float mean = main.mean[c], beta = main.beta[c], scale = scale_of(main, kSpread, eps, c);
+      float mean2 = 0, beta2 = 0, scale2 = 0;
+      if constexpr (kExtra == Extra::shortcut)
+        mean2 = other.mean[c], beta2 = other.beta[c], scale2 = scale_of(other, kSpread, eps, c);
 #pragma GCC unroll 4
-    for (int k = 0; k < kCount; ++k) {
-      float v = normalise(to_float(x[k * channels + c]), mean, scale, beta);
-      if constexpr (kResidual) v += to_float(residual[k * channels + c]);
-      if constexpr (kRelu) v = v < 0 ? 0.0f : v;
-      y[k * channels + c] = from_float<T>(v);
+      for (int k = 0; k < kCount; ++k) {
+        float v = normalise(to_float(main.x[k * channels + c]), mean, scale, beta);
+        if constexpr (kExtra == Extra::residual) v += to_float(residual[k * channels + c]);
+        if constexpr (kExtra == Extra::shortcut) v += normalise(to_float(other.x[k * channels + c]), mean2, scale2, beta2);
+        v = v < floor ? floor : v;
+        if constexpr (kMask) flags[k][i] = v > 0 ? 1 : 0;
+        y[k * channels + c] = from_float<T>(v);
+      }
     }
+    if constexpr (kMask)
+      for (int k = 0; k < kCount; ++k) pack_bits(flags[k], size, p.mask + (row + k) * mask_row + begin / 8);
   }
 }
 
-template <class T, bool kInference, bool kResidual, bool kRelu>
-void apply_all(const Apply& p, const void* x, const void* residual, void* y) {
+template <class T, Extra kExtra, Spread kSpread, bool kMask>
+void apply_all(const BatchNormApplyArgs& p) {
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(p.channels);
   const std::int64_t chunks = batch_norm_plan::cpu_chunks(p.rows, p.channels);
   const bool in_groups = grouped<T>(p.rows, p.channels);
   parallel_for(chunks, [&](std::int64_t i) {
-    const std::int64_t begin = (chunks - 1 - i) * step, at = begin * p.channels;
-    for_rows(in_groups, 0, std::min(step, p.rows - begin), [&](auto count, std::int64_t r) {
-      const std::int64_t row = at + r * p.channels;
-      apply_step<count.value, T, kInference, kResidual, kRelu>(
-          p, typed<T>(x) + row, kResidual ? typed<T>(residual) + row : nullptr, typed<T>(y) + row);
-    });
+    const std::int64_t begin = (chunks - 1 - i) * step;
+    std::uint8_t flags[kRows][kColumns];
+    for_rows(in_groups, begin, std::min(begin + step, p.rows),
+             [&](auto count, std::int64_t r) { apply_rows<count.value, T, kExtra, kSpread, kMask>(p, r, flags); });
   });
 }
 
-template <class T, bool kInference>
-void apply(const Apply& p, const void* x, const void* residual, void* y, Activation activation) {
-  const bool relu = activation == Activation::relu;
-  if (residual)
-    return relu ? apply_all<T, kInference, true, true>(p, x, residual, y)
-                : apply_all<T, kInference, true, false>(p, x, residual, y);
-  return relu ? apply_all<T, kInference, false, true>(p, x, residual, y)
-              : apply_all<T, kInference, false, false>(p, x, residual, y);
+template <class T, Extra kExtra>
+void apply(const BatchNormApplyArgs& p) {
+  if (p.spread == Spread::inverse_deviation)
+    return p.mask ? apply_all<T, kExtra, Spread::inverse_deviation, true>(p)
+                  : apply_all<T, kExtra, Spread::inverse_deviation, false>(p);
+  return p.mask ? apply_all<T, kExtra, Spread::variance, true>(p) : apply_all<T, kExtra, Spread::variance, false>(p);
 }
 
-/// Per-channel inputs of the backward passes. `slope`, `linear` and `constant` are written between the two.
-struct Backward {
+/// Per-channel results between the two backward passes, and the chunks' sums behind them.
+struct Scratch {
+  explicit Scratch(const BatchNormBackwardArgs& a)
+      : coefficients(static_cast<float*>(a.workspace)),
+        partial(coefficients + batch_norm_plan::kCoefficients * a.channels),
+        channels(a.channels) {}
+  const float* slope(int term) const { return coefficients + 3 * term * channels; }
+  const float* linear(int term) const { return slope(term) + channels; }
+  const float* constant(int term) const { return slope(term) + 2 * channels; }
+  float *coefficients, *partial;
   std::int64_t channels;
-  const float *gamma, *beta, *mean, *invstd;
-  float *slope, *linear, *constant;
 };
 
-template <Mask kMask>
-float masked(float g, float x, float y, float mean, float scale, float beta) {
-  if constexpr (kMask == Mask::output) return y > 0 ? g : 0.0f;
-  if constexpr (kMask == Mask::recomputed) return normalise(x, mean, scale, beta) > 0 ? g : 0.0f;
+/// What a backward pass reads: the incoming gradient (one tensor or two) and where its mask comes from.
+template <class T>
+struct Incoming {
+  const T *d_y, *second;
+  const std::uint8_t* mask;
+};
+
+/// How one pass is compiled.
+template <Mask kMaskKind, bool kSecondGradient, bool kShortcutTerm, bool kStored>
+struct Form {
+  static constexpr Mask kMask = kMaskKind;
+  static constexpr bool kSecond = kSecondGradient, kShortcut = kShortcutTerm, kStore = kStored;
+};
+
+template <class F, class T>
+float incoming(float first, float second, std::uint8_t flag, float x, float mean, float scale, float beta) {
+  const float g = F::kSecond ? to_float(from_float<T>(first + second)) : first;
+  if constexpr (F::kMask == Mask::bits) return flag ? g : 0.0f;
+  if constexpr (F::kMask == Mask::recomputed) return normalise(x, mean, scale, beta) > 0 ? g : 0.0f;
   return g;
 }
 
-template <int kCount, class T, Mask kMask, bool kStore>
-void reduce_step(const Backward& p, const T* d_y, const T* x, const T* y, T* d_residual, float* sum, float* product) {
-  const std::int64_t channels = p.channels;
-  const float *means = p.mean, *invstds = p.invstd, *gammas = p.gamma, *betas = p.beta;
-#pragma omp simd
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const float mean = means[c];
-    const float scale = kMask == Mask::recomputed ? gammas[c] * invstds[c] : 0.0f;
-    const float beta = kMask == Mask::recomputed ? betas[c] : 0.0f;
-    float s = 0, q = 0;
-#pragma GCC unroll 4
-    for (int k = 0; k < kCount; ++k) {
-      const float v = to_float(x[k * channels + c]);
-      const float out = kMask == Mask::output ? to_float(y[k * channels + c]) : 0.0f;
-      const float g = masked<kMask>(to_float(d_y[k * channels + c]), v, out, mean, scale, beta);
-      s += g;
-      q += g * (v - mean);
-      if constexpr (kStore) d_residual[k * channels + c] = from_float<T>(g);
-    }
-    sum[c] += s;
-    product[c] += q;
+/// Calls body(column, size, flags) for up to kColumns channels at a time, with the mask of kCount rows.
+template <int kCount, class F, class Body>
+void for_columns(const BatchNormBackwardArgs& a, const std::uint8_t* mask, std::int64_t row, const Body& body) {
+  std::uint8_t flags[kCount][kColumns];
+  const std::int64_t mask_row = (a.channels + 7) / 8;
+  for (std::int64_t begin = 0; begin < a.channels; begin += kColumns) {
+    const std::int64_t size = std::min(kColumns, a.channels - begin);
+    if constexpr (F::kMask == Mask::bits)
+      for (int k = 0; k < kCount; ++k) expand_bits(mask + (row + k) * mask_row + begin / 8, size, flags[k]);
+    body(begin, size, flags);
   }
 }
 
-template <int kCount, class T, Mask kMask>
-void input_step(const Backward& p, const T* d_y, const T* x, const T* y, T* d_x) {
-  const std::int64_t channels = p.channels;
-  const float *means = p.mean, *invstds = p.invstd, *gammas = p.gamma, *betas = p.beta;
-  const float *slopes = p.slope, *linears = p.linear, *constants = p.constant;
+/// sums: Σ g, Σ g (x − μ), and Σ g (x − μ) of the shortcut, each of `channels`.
+template <int kCount, class T, class F>
+void reduce_rows(const BatchNormBackwardArgs& a, const Incoming<T>& in, std::int64_t row, float* sums) {
+  const std::int64_t channels = a.channels, at = row * channels;
+  const Rows<T> main = rows_of<T>(a.main, at), other = rows_of<T>(a.shortcut, at);
+  const T *first = in.d_y + at, *second = F::kSecond ? in.second + at : nullptr;
+  T* store = F::kStore ? typed<T>(a.d_residual) + at : nullptr;
+  for_columns<kCount, F>(a, in.mask, row, [&](std::int64_t begin, std::int64_t size, const std::uint8_t(*flags)[kColumns]) {
 #pragma omp simd
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const float mean = means[c], slope = slopes[c], linear = linears[c], constant = constants[c];
-    const float scale = kMask == Mask::recomputed ? gammas[c] * invstds[c] : 0.0f;
-    const float beta = kMask == Mask::recomputed ? betas[c] : 0.0f;
+    for (std::int64_t i = 0; i < size; ++i) {
+      const std::int64_t c = begin + i;
+      const float mean = main.mean[c], mean2 = F::kShortcut ? other.mean[c] : 0.0f;
+      const float scale = F::kMask == Mask::recomputed ? main.gamma[c] * main.spread[c] : 0.0f;
+      const float beta = F::kMask == Mask::recomputed ? main.beta[c] : 0.0f;
+      float s = 0, q = 0, q2 = 0;
 #pragma GCC unroll 4
-    for (int k = 0; k < kCount; ++k) {
-      const float v = to_float(x[k * channels + c]);
-      const float out = kMask == Mask::output ? to_float(y[k * channels + c]) : 0.0f;
-      const float g = masked<kMask>(to_float(d_y[k * channels + c]), v, out, mean, scale, beta);
-      d_x[k * channels + c] = from_float<T>(slope * ((g - constant) - (v - mean) * linear));
-    }
-  }
-}
-
-/// Adds up the chunks and writes d_gamma, d_beta and the coefficients of
-/// d_x = γ/σ · (g − mean(g) − (x − μ)/σ² · mean(g (x − μ))).
-void parameter_gradients(const BatchNormBackwardArgs& a, const Backward& p, const float* partial) {
-  const std::int64_t chunks = batch_norm_plan::cpu_chunks(a.rows, a.channels);
-  for_channel_blocks(a.channels, [&](ChannelBlock block) {
-    double sum[kColumns] = {}, product[kColumns] = {};
-    for (std::int64_t k = 0; k < chunks; ++k) {
-      const float* s = partial + 2 * k * a.channels + block.begin;
-      for (std::int64_t i = 0; i < block.size; ++i) {
-        sum[i] += static_cast<double>(s[i]);
-        product[i] += static_cast<double>(s[a.channels + i]);
+      for (int k = 0; k < kCount; ++k) {
+        const std::int64_t j = k * channels + c;
+        const float v = to_float(main.x[j]);
+        const float g = incoming<F, T>(to_float(first[j]), F::kSecond ? to_float(second[j]) : 0.0f,
+                                       F::kMask == Mask::bits ? flags[k][i] : std::uint8_t{0}, v, mean, scale, beta);
+        s += g;
+        q += g * (v - mean);
+        if constexpr (F::kShortcut) q2 += g * (to_float(other.x[j]) - mean2);
+        if constexpr (F::kStore) store[j] = from_float<T>(g);
       }
-    }
-    for (std::int64_t i = 0; i < block.size; ++i) {
-      const std::int64_t c = block.begin + i;
-      const double invstd = static_cast<double>(a.saved_invstd[c]);
-      const double n = static_cast<double>(std::max<std::int64_t>(a.rows, 1));
-      p.slope[c] = a.gamma[c] * a.saved_invstd[c];
-      p.linear[c] = static_cast<float>(product[i] * invstd * invstd / n);
-      p.constant[c] = static_cast<float>(sum[i] / n);
-      if (a.parameter_mode == GradMode::skip) continue;
-      const bool add = a.parameter_mode == GradMode::accumulate;
-      a.d_gamma[c] = (add ? a.d_gamma[c] : 0.0f) + static_cast<float>(product[i] * invstd);
-      a.d_beta[c] = (add ? a.d_beta[c] : 0.0f) + static_cast<float>(sum[i]);
+      sums[c] += s;
+      sums[channels + c] += q;
+      if constexpr (F::kShortcut) sums[2 * channels + c] += q2;
     }
   });
 }
 
-template <class T, Mask kMask, bool kStore>
-void reduce_all(const BatchNormBackwardArgs& a, const Backward& p, float* partial) {
+/// The same rows of d_x of both terms.
+template <int kCount, class T, class F>
+void input_rows(const BatchNormBackwardArgs& a, const Incoming<T>& in, const Scratch& scratch, std::int64_t row) {
+  const std::int64_t channels = a.channels, at = row * channels;
+  const Rows<T> main = rows_of<T>(a.main, at), other = rows_of<T>(a.shortcut, at);
+  const T *first = in.d_y + at, *second = F::kSecond ? in.second + at : nullptr;
+  T *d_x = typed<T>(a.d_main.d_x) + at, *d_other = F::kShortcut ? typed<T>(a.d_shortcut.d_x) + at : nullptr;
+  const float *slopes = scratch.slope(0), *linears = scratch.linear(0), *constants = scratch.constant(0);
+  const float *slopes2 = scratch.slope(1), *linears2 = scratch.linear(1);
+  for_columns<kCount, F>(a, in.mask, row, [&](std::int64_t begin, std::int64_t size, const std::uint8_t(*flags)[kColumns]) {
+#pragma omp simd
+    for (std::int64_t i = 0; i < size; ++i) {
+      const std::int64_t c = begin + i;
+      const float mean = main.mean[c], slope = slopes[c], linear = linears[c], constant = constants[c];
+      const float scale = F::kMask == Mask::recomputed ? main.gamma[c] * main.spread[c] : 0.0f;
+      const float beta = F::kMask == Mask::recomputed ? main.beta[c] : 0.0f;
+      float mean2 = 0, slope2 = 0, linear2 = 0;
+      if constexpr (F::kShortcut) mean2 = other.mean[c], slope2 = slopes2[c], linear2 = linears2[c];
+#pragma GCC unroll 4
+      for (int k = 0; k < kCount; ++k) {
+        const std::int64_t j = k * channels + c;
+        const float v = to_float(main.x[j]);
+        const float g = incoming<F, T>(to_float(first[j]), F::kSecond ? to_float(second[j]) : 0.0f,
+                                       F::kMask == Mask::bits ? flags[k][i] : std::uint8_t{0}, v, mean, scale, beta);
+        d_x[j] = from_float<T>(slope * ((g - constant) - (v - mean) * linear));
+        if constexpr (F::kShortcut)
+          d_other[j] = from_float<T>(slope2 * ((g - constant) - (to_float(other.x[j]) - mean2) * linear2));
+      }
+    }
+  });
+}
+
+/// Coefficients of d_x = γ/σ · (g − mean(g) − (x − μ)/σ² · mean(g (x − μ))), and the gradients of γ and β.
+void finish_channel(const BatchNormBackwardArgs& a, const NormTerm& term, const NormGradient& gradient, float* coefficients,
+                    std::int64_t c, double sum, double product) {
+  const double invstd = static_cast<double>(term.spread[c]), n = static_cast<double>(std::max<std::int64_t>(a.rows, 1));
+  coefficients[c] = term.gamma[c] * term.spread[c];
+  coefficients[a.channels + c] = static_cast<float>(product * invstd * invstd / n);
+  coefficients[2 * a.channels + c] = static_cast<float>(sum / n);
+  if (gradient.mode == GradMode::skip) return;
+  const bool add = gradient.mode == GradMode::accumulate;
+  gradient.d_gamma[c] = (add ? gradient.d_gamma[c] : 0.0f) + static_cast<float>(product * invstd);
+  gradient.d_beta[c] = (add ? gradient.d_beta[c] : 0.0f) + static_cast<float>(sum);
+}
+
+template <bool kShortcut>
+void finish(const BatchNormBackwardArgs& a, const Scratch& scratch) {
+  constexpr int kSums = kShortcut ? 3 : 2;
+  const std::int64_t chunks = batch_norm_plan::cpu_chunks(a.rows, a.channels);
+  for_channel_blocks(a.channels, [&](ChannelBlock block) {
+    double totals[kSums][kColumns] = {};
+    for (std::int64_t k = 0; k < chunks; ++k)
+      for (int s = 0; s < kSums; ++s) {
+        const float* from = scratch.partial + (k * kSums + s) * a.channels + block.begin;
+        for (std::int64_t i = 0; i < block.size; ++i) totals[s][i] += static_cast<double>(from[i]);
+      }
+    for (std::int64_t i = 0; i < block.size; ++i) {
+      const std::int64_t c = block.begin + i;
+      finish_channel(a, a.main, a.d_main, scratch.coefficients, c, totals[0][i], totals[1][i]);
+      if constexpr (kShortcut)
+        finish_channel(a, a.shortcut, a.d_shortcut, scratch.coefficients + 3 * a.channels, c, totals[0][i], totals[2][i]);
+    }
+  });
+}
+
+template <class T, class F>
+void reduce_all(const BatchNormBackwardArgs& a, const Incoming<T>& in, const Scratch& scratch) {
+  constexpr int kSums = F::kShortcut ? 3 : 2;
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(a.channels);
   const bool in_groups = grouped<T>(a.rows, a.channels);
   parallel_for(batch_norm_plan::cpu_chunks(a.rows, a.channels), [&](std::int64_t k) {
-    const std::int64_t begin = k * step, at = begin * a.channels;
-    float* sum = partial + 2 * k * a.channels;
-    std::fill(sum, sum + 2 * a.channels, 0.0f);
-    for_rows(in_groups, 0, std::min(step, a.rows - begin), [&](auto count, std::int64_t r) {
-      const std::int64_t row = at + r * a.channels;
-      reduce_step<count.value, T, kMask, kStore>(p, typed<T>(a.d_y) + row, typed<T>(a.x) + row,
-                                                 kMask == Mask::output ? typed<T>(a.y) + row : nullptr,
-                                                 kStore ? typed<T>(a.d_residual) + row : nullptr, sum, sum + a.channels);
-    });
+    float* sums = scratch.partial + k * kSums * a.channels;
+    std::fill(sums, sums + kSums * a.channels, 0.0f);
+    for_rows(in_groups, k * step, std::min((k + 1) * step, a.rows),
+             [&](auto count, std::int64_t r) { reduce_rows<count.value, T, F>(a, in, r, sums); });
   });
+  finish<F::kShortcut>(a, scratch);
 }
 
-template <class T, Mask kMask>
-void input_all(const BatchNormBackwardArgs& a, const Backward& p, const void* gradient) {
+template <class T, class F>
+void input_all(const BatchNormBackwardArgs& a, const Incoming<T>& in, const Scratch& scratch) {
+  if (!a.d_main.d_x) return;
   const std::int64_t step = batch_norm_plan::cpu_chunk_rows(a.channels);
   const std::int64_t chunks = batch_norm_plan::cpu_chunks(a.rows, a.channels);
   const bool in_groups = grouped<T>(a.rows, a.channels);
   parallel_for(chunks, [&](std::int64_t i) {
-    const std::int64_t begin = (chunks - 1 - i) * step, at = begin * a.channels;
-    for_rows(in_groups, 0, std::min(step, a.rows - begin), [&](auto count, std::int64_t r) {
-      const std::int64_t row = at + r * a.channels;
-      input_step<count.value, T, kMask>(p, typed<T>(gradient) + row, typed<T>(a.x) + row,
-                                        kMask == Mask::output ? typed<T>(a.y) + row : nullptr, typed<T>(a.d_x) + row);
-    });
+    const std::int64_t begin = (chunks - 1 - i) * step;
+    for_rows(in_groups, begin, std::min(begin + step, a.rows),
+             [&](auto count, std::int64_t r) { input_rows<count.value, T, F>(a, in, scratch, r); });
   });
 }
 
-template <class T, Mask kMask>
+template <class T, Mask kMask, bool kSecond, bool kShortcut>
 void backward(const BatchNormBackwardArgs& a) {
-  float* coefficients = static_cast<float*>(a.workspace);
-  float* partial = coefficients + 3 * a.channels;
-  const Backward p{a.channels,
-                   a.gamma,
-                   a.beta,
-                   a.saved_mean,
-                   a.saved_invstd,
-                   coefficients,
-                   coefficients + a.channels,
-                   coefficients + 2 * a.channels};
-  const bool store = a.d_residual && (kMask != Mask::none || a.d_residual != a.d_y);
-  if (store) {
-    reduce_all<T, kMask, true>(a, p, partial);
-  } else {
-    reduce_all<T, kMask, false>(a, p, partial);
+  const Scratch scratch(a);
+  const Incoming<T> in{typed<T>(a.d_y), typed<T>(a.d_y_second), a.mask};
+  // Without mask and second gradient the masked sum is d_y itself.
+  if (!a.d_residual || (kMask == Mask::none && !kSecond && a.d_residual == a.d_y)) {
+    reduce_all<T, Form<kMask, kSecond, kShortcut, false>>(a, in, scratch);
+    return input_all<T, Form<kMask, kSecond, kShortcut, false>>(a, in, scratch);
   }
-  parameter_gradients(a, p, partial);
-  if (!a.d_x) return;
-  if (a.d_residual) return input_all<T, Mask::none>(a, p, a.d_residual);
-  input_all<T, kMask>(a, p, a.d_y);
+  reduce_all<T, Form<kMask, kSecond, kShortcut, true>>(a, in, scratch);
+  const Incoming<T> stored{typed<T>(a.d_residual), nullptr, nullptr};
+  input_all<T, Form<Mask::none, false, kShortcut, false>>(a, stored, scratch);
+}
+
+template <class T, Mask kMask, bool kShortcut>
+void backward(const BatchNormBackwardArgs& a) {
+  return a.d_y_second ? backward<T, kMask, true, kShortcut>(a) : backward<T, kMask, false, kShortcut>(a);
 }
 
 }  // namespace
 
-void batch_norm_training(const BatchNormTrainingArgs& p, Cpu) {
+void batch_norm_statistics(const BatchNormStatisticsArgs& p, Cpu) {
   if (p.rows == 0 || p.channels == 0) {
-    for (std::int64_t c = 0; c < p.channels; ++c) p.saved_mean[c] = p.saved_invstd[c] = 0;
+    for (std::int64_t c = 0; c < p.channels; ++c) p.mean[c] = p.invstd[c] = 0;
     return;
   }
-  with_element(p.dtype, [&](auto element) {
-    using T = decltype(element);
-    statistics<T>(p);
-    apply<T, false>({p.rows, p.channels, p.gamma, p.beta, p.saved_mean, p.saved_invstd, p.eps}, p.x, p.residual, p.y,
-                    p.activation);
-  });
+  with_element(p.dtype, [&](auto element) { statistics<decltype(element)>(p); });
 }
 
-void batch_norm_inference(const BatchNormInferenceArgs& p, Cpu) {
+void batch_norm_apply(const BatchNormApplyArgs& p, Cpu) {
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
-    apply<T, true>({p.rows, p.channels, p.gamma, p.beta, p.running_mean, p.running_var, p.eps}, p.x, p.residual, p.y,
-                   p.activation);
+    if (p.shortcut.x) return apply<T, Extra::shortcut>(p);
+    return p.residual ? apply<T, Extra::residual>(p) : apply<T, Extra::none>(p);
   });
 }
 
 void batch_norm_backward(const BatchNormBackwardArgs& a, Cpu) {
   with_element(a.dtype, [&](auto element) {
     using T = decltype(element);
-    if (a.activation == Activation::none) return backward<T, Mask::none>(a);
-    if (a.y) return backward<T, Mask::output>(a);
-    return backward<T, Mask::recomputed>(a);
+    if (a.shortcut.x)
+      return a.activation == Activation::none ? backward<T, Mask::none, true>(a) : backward<T, Mask::bits, true>(a);
+    if (a.activation == Activation::none) return backward<T, Mask::none, false>(a);
+    return a.mask ? backward<T, Mask::bits, false>(a) : backward<T, Mask::recomputed, false>(a);
   });
 }
 
-std::size_t batch_norm_training_workspace(const BatchNormTrainingArgs& p) {
-  return batch_norm_plan::workspace(p.rows, p.channels);
+std::size_t batch_norm_workspace(std::int64_t rows, std::int64_t channels) {
+  return batch_norm_plan::workspace(rows, channels);
 }
-std::size_t batch_norm_backward_workspace(const BatchNormBackwardArgs& p) {
-  return batch_norm_plan::workspace(p.rows, p.channels);
-}
+
+std::int64_t batch_norm_counters(std::int64_t channels) { return batch_norm_plan::cuda_plan(0, channels).groups; }
 
 }  // namespace swath::kernels

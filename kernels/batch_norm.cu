@@ -1,366 +1,220 @@
-// Batch normalisation on CUDA (methods.md §2). Forward: partial sums per chunk of rows, shifted by the mean of the chunk's
-// first rows; one small kernel merges them in order in double; one pass applies. Backward: partial sums, merge, d_x. No
-// atomics: results are reproducible bit for bit.
-#include <type_traits>
-
-#include "kernels/batch_norm.h"
-#include "kernels/batch_norm_plan.h"
-#include "kernels/dispatch.h"
-#include "kernels/vector.cuh"
+// Batch normalisation on CUDA (methods.md §2): statistics in one launch, whose last block per channel group merges the partial
+// sums in order, in double, and updates the running statistics; one pass applies; two passes go back.
+#include "kernels/batch_norm.cuh"
 
 namespace swath::kernels {
+namespace batch_norm {
 namespace {
 
-using batch_norm_plan::cuda_plan;
-using batch_norm_plan::CudaPlan;
-using batch_norm_plan::kCudaThreads;
-
-enum class Mask : std::uint8_t { none, output, recomputed };
-
-__device__ __forceinline__ float normalise(float x, float mean, float scale, float beta) { return (x - mean) * scale + beta; }
-
-/// The first channel of this thread's vector.
-template <int V>
-__device__ __forceinline__ std::int64_t channel_of_thread() {
-  return (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * V;
-}
-
-/// Adds the sums of the block's row threads in order and writes rows 1 and 2 of partial[blockIdx.y] (3 × channels).
-template <int V>
-__device__ void store_partial(const float* sum, const float* square, std::int64_t channels, float* partial) {
-  __shared__ float shared[2][kCudaThreads * V];
-  const int at = static_cast<int>((threadIdx.y * blockDim.x + threadIdx.x) * V), width = static_cast<int>(blockDim.x) * V;
-#pragma unroll
-  for (int k = 0; k < V; ++k) {
-    shared[0][at + k] = sum[k];
-    shared[1][at + k] = square[k];
-  }
-  __syncthreads();
-  const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
-  for (int i = thread; i < 2 * width; i += kCudaThreads) {
-    const int which = i / width, column = i % width;
-    const std::int64_t channel = static_cast<std::int64_t>(blockIdx.x) * width + column;
-    if (channel >= channels) continue;
-    float total = 0;
-    for (int r = 0; r < static_cast<int>(blockDim.y); ++r) total += shared[which][r * width + column];
-    partial[(3 * static_cast<std::int64_t>(blockIdx.y) + 1 + which) * channels + channel] = total;
-  }
-}
-
-template <int V, class T>
-__global__ void __launch_bounds__(kCudaThreads)
-    statistics_kernel(std::int64_t rows, std::int64_t channels, std::int64_t chunk_rows, const T* x, float* partial) {
-  const std::int64_t channel = channel_of_thread<V>(), begin = blockIdx.y * chunk_rows;
-  const std::int64_t end = begin + chunk_rows < rows ? begin + chunk_rows : rows;
-  float sum[V] = {}, square[V] = {};
-  if (channel < channels) {
+template <bool kWide, class T>
+__global__ void __launch_bounds__(kSumThreads)
+    statistics_kernel(BatchNormStatisticsArgs p, std::int64_t chunk_rows, std::int64_t chunks) {
+  const Channels at = channels_of_thread(p.channels);
+  const std::int64_t begin = blockIdx.y * chunk_rows, end = begin + chunk_rows < p.rows ? begin + chunk_rows : p.rows;
+  const T* x = static_cast<const T*>(p.x);
+  float* partial = static_cast<float*>(p.workspace);
+  float* own = partial + 3 * static_cast<std::int64_t>(blockIdx.y) * p.channels;
+  float sums[2][kCell] = {};
+  if (at.valid > 0) {
     const std::int64_t first = end - begin < batch_norm_plan::kShiftRows ? end - begin : batch_norm_plan::kShiftRows;
-    Vector<V> shift{};
+    Cell shift{};
     for (std::int64_t r = 0; r < first; ++r) {
-      const Vector<V> v = load_vector<V>(x + (begin + r) * channels + channel);
+      const Cell v = load_cell<kWide>(x + (begin + r) * p.channels + at.begin, at.valid);
 #pragma unroll
-      for (int k = 0; k < V; ++k) shift.v[k] += v.v[k] / static_cast<float>(first);
+      for (int k = 0; k < kCell; ++k) shift.v[k] += v.v[k] / static_cast<float>(first);
     }
-    if (threadIdx.y == 0) {
-#pragma unroll
-      for (int k = 0; k < V; ++k) partial[3 * static_cast<std::int64_t>(blockIdx.y) * channels + channel + k] = shift.v[k];
-    }
+    if (threadIdx.y == 0) store_cell<false>(own + at.begin, shift, at.valid);
 #pragma unroll 4
     for (std::int64_t r = begin + threadIdx.y; r < end; r += blockDim.y) {
-      const Vector<V> v = load_vector<V>(x + r * channels + channel);
+      const Cell v = load_cell<kWide>(x + r * p.channels + at.begin, at.valid);
 #pragma unroll
-      for (int k = 0; k < V; ++k) {
+      for (int k = 0; k < kCell; ++k) {
         const float d = v.v[k] - shift.v[k];
-        sum[k] += d;
-        square[k] += d * d;
+        sums[0][k] += d;
+        sums[1][k] += d * d;
       }
     }
   }
-  store_partial<V>(sum, square, channels, partial);
-}
-
-constexpr int kMergeColumns = 16, kMergeRows = 32;
-
-/// Adds up over threadIdx.y in order; every thread of a column gets the result.
-__device__ double sum_over_rows(double v, double (*shared)[kMergeColumns + 1]) {
-  __syncthreads();
-  shared[threadIdx.y][threadIdx.x] = v;
-  __syncthreads();
-  double total = 0;
-  for (int r = 0; r < kMergeRows; ++r) total += shared[r][threadIdx.x];
-  return total;
-}
-
-__global__ void __launch_bounds__(kMergeColumns* kMergeRows)
-    finish_statistics_kernel(BatchNormTrainingArgs p, std::int64_t chunk_rows, std::int64_t chunks, const float* partial) {
-  __shared__ double shared[kMergeRows][kMergeColumns + 1];
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kMergeColumns + threadIdx.x;
+  store_sums<2>(sums, p.channels, own + p.channels);
+  if (!last_of_group(p.counters)) return;
   const double n = static_cast<double>(p.rows), momentum = p.momentum;
-  const auto count = [&](std::int64_t k) {
-    const std::int64_t left = p.rows - k * chunk_rows;
-    return static_cast<double>(left < chunk_rows ? left : chunk_rows);
-  };
-  double mean = 0, deviation = 0;
-  if (c < p.channels)
-    for (std::int64_t k = threadIdx.y; k < chunks; k += kMergeRows)
-      mean += count(k) * partial[3 * k * p.channels + c] + partial[(3 * k + 1) * p.channels + c];
-  mean = sum_over_rows(mean, shared) / n;
-  if (c < p.channels)
-    for (std::int64_t k = threadIdx.y; k < chunks; k += kMergeRows) {
-      const double offset = partial[3 * k * p.channels + c] - mean;
-      const double sum = partial[(3 * k + 1) * p.channels + c], square = partial[(3 * k + 2) * p.channels + c];
-      deviation += square + offset * (2 * sum + count(k) * offset);
-    }
-  deviation = sum_over_rows(deviation, shared);
-  if (c >= p.channels || threadIdx.y != 0) return;
-  deviation = deviation < 0 ? 0 : deviation;
-  p.saved_mean[c] = static_cast<float>(mean);
-  p.saved_invstd[c] = static_cast<float>(1 / sqrt(deviation / n + p.eps));
-  if (p.running_mean) p.running_mean[c] = static_cast<float>((1 - momentum) * p.running_mean[c] + momentum * mean);
-  if (p.running_var)
-    p.running_var[c] = static_cast<float>((1 - momentum) * p.running_var[c] + momentum * (deviation / (n > 2 ? n - 1 : 1)));
+  // Sums of x − pivot and its square, where the pivot is the shift of the first chunk.
+  merge_chunks<2>(
+      chunks, p.channels,
+      [&](std::int64_t chunk, std::int64_t c, double* totals) {
+        const std::int64_t left = p.rows - chunk * chunk_rows;
+        const double count = static_cast<double>(left < chunk_rows ? left : chunk_rows);
+        const float* from = partial + 3 * chunk * p.channels + c;
+        const double offset = static_cast<double>(__ldcg(from)) - static_cast<double>(__ldcg(partial + c));
+        const double sum = __ldcg(from + p.channels);
+        totals[0] += sum + count * offset;
+        totals[1] += __ldcg(from + 2 * p.channels) + offset * (2 * sum + count * offset);
+      },
+      [&](std::int64_t c, const double* totals) {
+        const double mean = __ldcg(partial + c) + totals[0] / n, rest = totals[1] - totals[0] * totals[0] / n;
+        const double deviation = rest < 0 ? 0 : rest;
+        p.mean[c] = static_cast<float>(mean);
+        p.invstd[c] = static_cast<float>(1 / sqrt(deviation / n + p.eps));
+        if (p.running_mean) p.running_mean[c] = static_cast<float>((1 - momentum) * p.running_mean[c] + momentum * mean);
+        if (p.running_var)
+          p.running_var[c] =
+              static_cast<float>((1 - momentum) * p.running_var[c] + momentum * (deviation / (n > 2 ? n - 1 : 1)));
+      });
 }
 
-/// What both forward forms share. `spread` is 1/σ, or σ² (inference).
-struct Apply {
-  std::int64_t rows, channels;
-  const void *x, *residual;
-  void* y;
-  const float *gamma, *beta, *mean, *spread;
-  float eps;
+enum class Extra : std::uint8_t { none, residual, shortcut };
+
+/// Per-channel values of one term.
+template <bool kWide>
+struct Term {
+  Cell mean, scale, beta;
+
+  __device__ Term(const NormTerm& t, const BatchNormApplyArgs& p, const Channels& at)
+      : mean(load_cell<kWide>(t.mean + at.begin, at.valid)),
+        scale(load_cell<kWide>(t.gamma + at.begin, at.valid)),
+        beta(load_cell<kWide>(t.beta + at.begin, at.valid)) {
+    const Cell spread = load_cell<kWide>(t.spread + at.begin, at.valid);
+#pragma unroll
+    for (int k = 0; k < kCell; ++k)
+      scale.v[k] = p.spread == Spread::variance ? scale.v[k] / sqrtf(spread.v[k] + p.eps) : scale.v[k] * spread.v[k];
+  }
+  __device__ float operator()(const Cell& x, int k) const { return normalise(x.v[k], mean.v[k], scale.v[k], beta.v[k]); }
 };
 
-template <int V, class T, bool kInference, bool kResidual, bool kRelu>
-__global__ void __launch_bounds__(kCudaThreads) apply_kernel(Apply p) {
-  const std::int64_t channel = channel_of_thread<V>();
-  if (channel >= p.channels) return;
-  const Vector<V> mean = load_vector<V>(p.mean + channel), beta = load_vector<V>(p.beta + channel);
-  const Vector<V> gamma = load_vector<V>(p.gamma + channel), spread = load_vector<V>(p.spread + channel);
-  float scale[V];
-#pragma unroll
-  for (int k = 0; k < V; ++k) scale[k] = kInference ? gamma.v[k] / sqrtf(spread.v[k] + p.eps) : gamma.v[k] * spread.v[k];
-  const T *x = static_cast<const T*>(p.x), *residual = static_cast<const T*>(p.residual);
-  T* y = static_cast<T*>(p.y);
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.y) * blockDim.y;
+template <bool kWide, class T, Extra kExtra>
+__global__ void __launch_bounds__(kMapThreads) apply_kernel(BatchNormApplyArgs p) {
+  const Channels at = channels_of_thread(p.channels);
+  if (at.valid == 0) return;
+  const Term<kWide> main(p.main, p, at), shortcut(kExtra == Extra::shortcut ? p.shortcut : p.main, p, at);
+  const float floor = p.activation == Activation::relu ? 0.0f : -INFINITY;
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.y) * blockDim.y, mask_row = ceil_div(p.channels, kCell);
   for (std::int64_t r = static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y; r < p.rows; r += stride) {
-    const std::int64_t at = r * p.channels + channel;
-    Vector<V> v = load_vector<V>(x + at);
-    Vector<V> extra{};
-    if constexpr (kResidual) extra = load_vector<V>(residual + at);
+    const std::int64_t i = r * p.channels + at.begin;
+    Cell v = load_cell<kWide>(static_cast<const T*>(p.main.x) + i, at.valid), extra{};
+    if constexpr (kExtra == Extra::residual) extra = load_cell<kWide>(static_cast<const T*>(p.residual) + i, at.valid);
+    if constexpr (kExtra == Extra::shortcut) extra = load_cell<kWide>(static_cast<const T*>(p.shortcut.x) + i, at.valid);
+    unsigned bits = 0;
 #pragma unroll
-    for (int k = 0; k < V; ++k) {
-      v.v[k] = normalise(v.v[k], mean.v[k], scale[k], beta.v[k]);
-      if constexpr (kResidual) v.v[k] += extra.v[k];
-      if constexpr (kRelu) v.v[k] = v.v[k] < 0 ? 0.0f : v.v[k];
+    for (int k = 0; k < kCell; ++k) {
+      float y = main(v, k);
+      if constexpr (kExtra == Extra::residual) y += extra.v[k];
+      if constexpr (kExtra == Extra::shortcut) y += shortcut(extra, k);
+      y = y < floor ? floor : y;
+      bits |= (y > 0 ? 1u : 0u) << k;
+      v.v[k] = y;
     }
-    store_vector<V>(y + at, v);
+    store_cell<kWide>(static_cast<T*>(p.y) + i, v, at.valid);
+    if (p.mask) p.mask[r * mask_row + at.begin / kCell] = static_cast<std::uint8_t>(bits & ((1u << at.valid) - 1));
   }
 }
 
-/// The coefficients of d_x, three rows of channels in the workspace.
-struct Coefficients {
-  float *slope, *linear, *constant;
-};
+template <bool kWide, class T>
+void apply(const BatchNormApplyArgs& p, CudaStream exec) {
+  auto kernel = apply_kernel<kWide, T, Extra::none>;
+  if (p.residual) kernel = apply_kernel<kWide, T, Extra::residual>;
+  if (p.shortcut.x) kernel = apply_kernel<kWide, T, Extra::shortcut>;
+  const CudaPlan plan = batch_norm_plan::cuda_plan(p.rows, p.channels);
+  launch(kernel, row_grid(plan, p.rows), block_of(plan, kMapThreads), 0, exec, p);
+}
 
-/// The incoming gradient of one vector after the ReLU mask; also reads x.
-template <int V, class T, Mask kMask>
-struct MaskedGradient {
-  float scale[V], beta[V], mean[V];
+/// The incoming gradient as one or two tensors, and ReLU's mask as bits.
+template <class T, Mask kMask>
+struct Elements {
+  const T *first, *second;  // second may be null
+  const std::uint8_t* mask;
+  std::int64_t mask_row;
 
-  __device__ MaskedGradient(const BatchNormBackwardArgs& p, std::int64_t channel) {
-    const Vector<V> m = load_vector<V>(p.saved_mean + channel);
-    Vector<V> g{}, s{}, b{};
-    if constexpr (kMask == Mask::recomputed) {
-      g = load_vector<V>(p.gamma + channel);
-      s = load_vector<V>(p.saved_invstd + channel);
-      b = load_vector<V>(p.beta + channel);
-    }
+  template <bool kWide>
+  __device__ Cell read(std::int64_t row, std::int64_t i, const Channels& at) const {
+    Cell g = load_cell<kWide>(first + i, at.valid);
+    if (second) {
+      const Cell more = load_cell<kWide>(second + i, at.valid);
 #pragma unroll
-    for (int k = 0; k < V; ++k) {
-      mean[k] = m.v[k];
-      scale[k] = g.v[k] * s.v[k];
-      beta[k] = b.v[k];
+      for (int k = 0; k < kCell; ++k) g.v[k] = to_float(from_float<T>(g.v[k] + more.v[k]));
     }
-  }
-
-  __device__ void read(const BatchNormBackwardArgs& p, const void* gradient, std::int64_t at, Vector<V>& g,
-                       Vector<V>& x) const {
-    g = load_vector<V>(static_cast<const T*>(gradient) + at);
-    x = load_vector<V>(static_cast<const T*>(p.x) + at);
-    Vector<V> y{};
-    if constexpr (kMask == Mask::output) y = load_vector<V>(static_cast<const T*>(p.y) + at);
+    if constexpr (kMask == Mask::bits) {
+      const unsigned bits = mask[row * mask_row + at.begin / kCell];
 #pragma unroll
-    for (int k = 0; k < V; ++k) {
-      if constexpr (kMask == Mask::output) g.v[k] = y.v[k] > 0 ? g.v[k] : 0.0f;
-      if constexpr (kMask == Mask::recomputed) g.v[k] = normalise(x.v[k], mean[k], scale[k], beta[k]) > 0 ? g.v[k] : 0.0f;
+      for (int k = 0; k < kCell; ++k) g.v[k] = bits >> k & 1u ? g.v[k] : 0.0f;
     }
+    return g;
   }
 };
 
-template <int V, class T, Mask kMask, bool kStore>
-__global__ void __launch_bounds__(kCudaThreads)
-    backward_sums_kernel(BatchNormBackwardArgs p, std::int64_t chunk_rows, float* partial) {
-  const std::int64_t channel = channel_of_thread<V>(), begin = blockIdx.y * chunk_rows;
-  const std::int64_t end = begin + chunk_rows < p.rows ? begin + chunk_rows : p.rows;
-  float sum[V] = {}, product[V] = {};
-  if (channel < p.channels) {
-    const MaskedGradient<V, T, kMask> masked(p, channel);
-#pragma unroll 2
-    for (std::int64_t r = begin + threadIdx.y; r < end; r += blockDim.y) {
-      const std::int64_t at = r * p.channels + channel;
-      Vector<V> g, x;
-      masked.read(p, p.d_y, at, g, x);
-      if constexpr (kStore) store_vector<V>(static_cast<T*>(p.d_residual) + at, g);
-#pragma unroll
-      for (int k = 0; k < V; ++k) {
-        sum[k] += g.v[k];
-        product[k] += g.v[k] * (x.v[k] - masked.mean[k]);
-      }
-    }
+template <bool kWide, class T, Mask kMask, bool kShortcut>
+void backward_with(const BatchNormBackwardArgs& a, const Backward& p, CudaStream exec) {
+  const Elements<T, kMask> source{typed<T>(a.d_y), typed<T>(a.d_y_second), a.mask, ceil_div(a.channels, kCell)};
+  launch_sums<kWide, T, kMask, kShortcut>(p, source, exec);
+  if (!p.store) return launch_input<kWide, T, kMask, kShortcut>(p, source, exec);
+  const Elements<T, Mask::none> stored{typed<T>(a.d_residual), nullptr, nullptr, 0};
+  launch_input<kWide, T, Mask::none, kShortcut>(p, stored, exec);
+}
+
+template <bool kWide, class T>
+void backward(const BatchNormBackwardArgs& a, CudaStream exec) {
+  // Without mask and second gradient the masked sum is d_y itself.
+  const bool same = a.d_residual == a.d_y && a.activation == Activation::none && !a.d_y_second;
+  const Backward p{a.rows,
+                   a.channels,
+                   a.main,
+                   a.shortcut,
+                   a.d_main,
+                   a.d_shortcut,
+                   same ? nullptr : a.d_residual,
+                   static_cast<float*>(a.workspace),
+                   a.counters};
+  if (a.shortcut.x) {
+    if (a.activation == Activation::none) return backward_with<kWide, T, Mask::none, true>(a, p, exec);
+    return backward_with<kWide, T, Mask::bits, true>(a, p, exec);
   }
-  store_partial<V>(sum, product, p.channels, partial);
+  if (a.activation == Activation::none) return backward_with<kWide, T, Mask::none, false>(a, p, exec);
+  if (a.mask) return backward_with<kWide, T, Mask::bits, false>(a, p, exec);
+  backward_with<kWide, T, Mask::recomputed, false>(a, p, exec);
 }
 
-__global__ void __launch_bounds__(kMergeColumns* kMergeRows)
-    finish_backward_kernel(BatchNormBackwardArgs p, std::int64_t chunks, const float* partial, Coefficients out) {
-  __shared__ double shared[kMergeRows][kMergeColumns + 1];
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kMergeColumns + threadIdx.x;
-  double sum = 0, product = 0;
-  if (c < p.channels)
-    for (std::int64_t k = threadIdx.y; k < chunks; k += kMergeRows) {
-      sum += partial[(3 * k + 1) * p.channels + c];
-      product += partial[(3 * k + 2) * p.channels + c];
-    }
-  sum = sum_over_rows(sum, shared);
-  product = sum_over_rows(product, shared);
-  if (c >= p.channels || threadIdx.y != 0) return;
-  const double invstd = p.saved_invstd[c], n = p.rows > 0 ? static_cast<double>(p.rows) : 1.0;
-  out.slope[c] = p.gamma[c] * p.saved_invstd[c];
-  out.linear[c] = static_cast<float>(product * invstd * invstd / n);
-  out.constant[c] = static_cast<float>(sum / n);
-  if (p.parameter_mode == GradMode::skip) return;
-  const bool add = p.parameter_mode == GradMode::accumulate;
-  p.d_gamma[c] = (add ? p.d_gamma[c] : 0.0f) + static_cast<float>(product * invstd);
-  p.d_beta[c] = (add ? p.d_beta[c] : 0.0f) + static_cast<float>(sum);
+template <class Body>
+void with_width(bool is_wide, const Body& body) {
+  if (is_wide) return body(std::true_type{});
+  body(std::false_type{});
 }
 
-template <int V, class T, Mask kMask>
-__global__ void __launch_bounds__(kCudaThreads)
-    backward_input_kernel(BatchNormBackwardArgs p, const void* gradient, Coefficients in) {
-  const std::int64_t channel = channel_of_thread<V>();
-  if (channel >= p.channels) return;
-  const MaskedGradient<V, T, kMask> masked(p, channel);
-  const Vector<V> slope = load_vector<V>(in.slope + channel), linear = load_vector<V>(in.linear + channel);
-  const Vector<V> constant = load_vector<V>(in.constant + channel);
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.y) * blockDim.y;
-  for (std::int64_t r = static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y; r < p.rows; r += stride) {
-    const std::int64_t at = r * p.channels + channel;
-    Vector<V> g, x;
-    masked.read(p, gradient, at, g, x);
-#pragma unroll
-    for (int k = 0; k < V; ++k) g.v[k] = slope.v[k] * ((g.v[k] - constant.v[k]) - (x.v[k] - masked.mean[k]) * linear.v[k]);
-    store_vector<V>(static_cast<T*>(p.d_x) + at, g);
-  }
-}
-
-dim3 block_of(const CudaPlan& plan) {
-  return {static_cast<unsigned>(plan.lanes), static_cast<unsigned>(kCudaThreads / plan.lanes)};
-}
-dim3 chunk_grid(const CudaPlan& plan) { return {static_cast<unsigned>(plan.groups), static_cast<unsigned>(plan.chunks)}; }
-/// A pass without sums: a few rows for each thread.
-dim3 row_grid(const CudaPlan& plan, std::int64_t rows) {
-  const std::int64_t blocks = ceil_div(rows, kCudaThreads / plan.lanes * 4);
-  return {static_cast<unsigned>(plan.groups), static_cast<unsigned>(std::clamp<std::int64_t>(blocks, 1, 65535))};
-}
-dim3 merge_grid(std::int64_t channels) { return static_cast<unsigned>(ceil_div(channels, kMergeColumns)); }
-
-template <class T, class Body>
-void with_vector(std::int64_t channels, bool aligned, const Body& body) {
-  if (aligned && channels % kVector<T> == 0) return body(std::integral_constant<int, kVector<T>>{});
-  body(std::integral_constant<int, 1>{});
-}
-
-template <class T, bool kInference>
-void apply(const Apply& p, Activation activation, CudaStream exec) {
-  if (p.rows == 0 || p.channels == 0) return;
-  const bool relu = activation == Activation::relu;
-  with_vector<T>(p.channels, aligned16({p.x, p.residual, p.y, p.gamma, p.beta, p.mean, p.spread}), [&](auto v) {
-    constexpr int V = v.value;
-    const CudaPlan plan = cuda_plan(p.rows, p.channels, V);
-    auto kernel = relu ? apply_kernel<V, T, kInference, false, true> : apply_kernel<V, T, kInference, false, false>;
-    if (p.residual) kernel = relu ? apply_kernel<V, T, kInference, true, true> : apply_kernel<V, T, kInference, true, false>;
-    launch(kernel, row_grid(plan, p.rows), block_of(plan), 0, exec, p);
+void statistics(const BatchNormStatisticsArgs& p, CudaStream exec) {
+  if (p.channels == 0) return;
+  if (p.rows == 0) return clear(p.channels, p.mean, p.invstd, exec);
+  with_element(p.dtype, [&](auto element) {
+    using T = decltype(element);
+    with_width(wide(p.channels, {p.x}), [&](auto is_wide) {
+      const CudaPlan plan = batch_norm_plan::cuda_plan(p.rows, p.channels);
+      launch(statistics_kernel<is_wide.value, T>, chunk_grid(plan), block_of(plan, kSumThreads), 0, exec, p, plan.chunk_rows,
+             plan.chunks);
+    });
   });
 }
 
-template <int V, class T, Mask kMask>
-void backward(const BatchNormBackwardArgs& p, CudaStream exec) {
-  float* workspace = static_cast<float*>(p.workspace);
-  const Coefficients coefficients{workspace, workspace + p.channels, workspace + 2 * p.channels};
-  float* partial = workspace + 3 * p.channels;
-  const CudaPlan plan = cuda_plan(p.rows, p.channels, V);
-  if (p.rows > 0) {
-    const bool store = p.d_residual && (kMask != Mask::none || p.d_residual != p.d_y);
-    launch(store ? backward_sums_kernel<V, T, kMask, true> : backward_sums_kernel<V, T, kMask, false>, chunk_grid(plan),
-           block_of(plan), 0, exec, p, plan.chunk_rows, partial);
-  }
-  launch(finish_backward_kernel, merge_grid(p.channels), dim3(kMergeColumns, kMergeRows), 0, exec, p, plan.chunks, partial,
-         coefficients);
-  if (!p.d_x || p.rows == 0) return;
-  if (p.d_residual)
-    return launch(backward_input_kernel<V, T, Mask::none>, row_grid(plan, p.rows), block_of(plan), 0, exec, p,
-                  static_cast<const void*>(p.d_residual), coefficients);
-  launch(backward_input_kernel<V, T, kMask>, row_grid(plan, p.rows), block_of(plan), 0, exec, p, p.d_y, coefficients);
+void apply_any(const BatchNormApplyArgs& p, CudaStream exec) {
+  if (p.rows == 0 || p.channels == 0) return;
+  const bool is_wide = wide(p.channels, {p.residual, p.y}) && wide_term(p.main) && wide_term(p.shortcut);
+  with_element(p.dtype,
+               [&](auto element) { with_width(is_wide, [&](auto w) { apply<w.value, decltype(element)>(p, exec); }); });
 }
 
-__global__ void clear_kernel(std::int64_t n, float* a, float* b) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i < n) a[i] = b[i] = 0;
+void backward_any(const BatchNormBackwardArgs& p, CudaStream exec) {
+  if (p.channels == 0) return;
+  if (p.rows == 0) {
+    clear(p.d_main, p.channels, exec);
+    return clear(p.d_shortcut, p.channels, exec);
+  }
+  const bool is_wide = wide(p.channels, {p.d_y, p.d_y_second, p.d_residual, p.d_main.d_x, p.d_shortcut.d_x, p.workspace}) &&
+                       wide_term(p.main) && wide_term(p.shortcut);
+  with_element(p.dtype,
+               [&](auto element) { with_width(is_wide, [&](auto w) { backward<w.value, decltype(element)>(p, exec); }); });
 }
 
 }  // namespace
+}  // namespace batch_norm
 
-void batch_norm_training(const BatchNormTrainingArgs& p, CudaStream exec) {
-  if (p.channels == 0) return;
-  if (p.rows == 0)
-    return launch(clear_kernel, static_cast<unsigned>(ceil_div(p.channels, 256)), 256, 0, exec, p.channels, p.saved_mean,
-                  p.saved_invstd);
-  float* partial = static_cast<float*>(p.workspace);
-  with_element(p.dtype, [&](auto element) {
-    using T = decltype(element);
-    with_vector<T>(p.channels, aligned16({p.x}), [&](auto v) {
-      const CudaPlan plan = cuda_plan(p.rows, p.channels, v.value);
-      launch(statistics_kernel<v.value, T>, chunk_grid(plan), block_of(plan), 0, exec, p.rows, p.channels, plan.chunk_rows,
-             typed<T>(p.x), partial);
-      launch(finish_statistics_kernel, merge_grid(p.channels), dim3(kMergeColumns, kMergeRows), 0, exec, p, plan.chunk_rows,
-             plan.chunks, partial);
-    });
-    apply<T, false>({p.rows, p.channels, p.x, p.residual, p.y, p.gamma, p.beta, p.saved_mean, p.saved_invstd, p.eps},
-                    p.activation, exec);
-  });
-}
-
-void batch_norm_inference(const BatchNormInferenceArgs& p, CudaStream exec) {
-  with_element(p.dtype, [&](auto element) {
-    using T = decltype(element);
-    apply<T, true>({p.rows, p.channels, p.x, p.residual, p.y, p.gamma, p.beta, p.running_mean, p.running_var, p.eps},
-                   p.activation, exec);
-  });
-}
-
-void batch_norm_backward(const BatchNormBackwardArgs& p, CudaStream exec) {
-  if (p.channels == 0) return;
-  with_element(p.dtype, [&](auto element) {
-    using T = decltype(element);
-    const bool aligned =
-        aligned16({p.d_y, p.x, p.y, p.d_x, p.d_residual, p.gamma, p.beta, p.saved_mean, p.saved_invstd, p.workspace});
-    with_vector<T>(p.channels, aligned, [&](auto v) {
-      constexpr int V = v.value;
-      if (p.activation == Activation::none) return backward<V, T, Mask::none>(p, exec);
-      if (p.y) return backward<V, T, Mask::output>(p, exec);
-      backward<V, T, Mask::recomputed>(p, exec);
-    });
-  });
-}
+void batch_norm_statistics(const BatchNormStatisticsArgs& p, CudaStream exec) { batch_norm::statistics(p, exec); }
+void batch_norm_apply(const BatchNormApplyArgs& p, CudaStream exec) { batch_norm::apply_any(p, exec); }
+void batch_norm_backward(const BatchNormBackwardArgs& p, CudaStream exec) { batch_norm::backward_any(p, exec); }
 
 }  // namespace swath::kernels

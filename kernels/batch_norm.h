@@ -1,6 +1,7 @@
-// Batch normalisation over the rows of an NHWC activation (methods.md §2), fused with a residual sum and ReLU.
-// Activations are rows × channels (rows = N·H·W), f32 or bf16; per-channel arrays are f32. State kept for the backward
-// pass: x and two floats per channel (and y where a residual was fused with ReLU).
+// Batch normalisation over the rows of an NHWC activation (methods.md §2), fused with what follows it in a residual network:
+// the sum with a residual or with a second normalised activation, ReLU, and on the way back the sum of two incoming gradients.
+// Activations are rows × channels (rows = N·H·W), f32 or bf16; per-channel arrays are f32. State kept for the backward pass: x,
+// two floats per channel, and one bit per element where the mask of ReLU cannot be recomputed from x alone.
 #pragma once
 #include "kernels/exec.h"
 
@@ -8,81 +9,93 @@ namespace swath::kernels {
 
 enum class Activation : std::uint8_t { none, relu };
 
-/// y = act(γ (x − μ) / sqrt(σ² + eps) + β + residual) with the batch's mean and biased variance; updates the running statistics
-/// (running ← (1 − momentum) running + momentum · batch, variance unbiased). Reads x twice and writes y once.
-/// Variances are computed from sums shifted by a mean of a few rows: exact to a few float32 roundings at any mean.
-struct BatchNormTrainingArgs {
+/// Mean and 1 / sqrt(σ² + eps) of each channel, σ² biased; updates the running statistics (running ← (1 − momentum) running +
+/// momentum · batch, variance unbiased). Variances are computed from sums shifted by a mean of a few rows: exact to a few
+/// float32 roundings at any mean.
+struct BatchNormStatisticsArgs {
   std::int64_t rows = 0;
   std::int64_t channels = 0;
   DType dtype = DType::f32;
-  const void* x = nullptr;         // rows × channels
-  const void* residual = nullptr;  // rows × channels, or null
-  const float* gamma = nullptr;    // channels
-  const float* beta = nullptr;     // channels
-  float* running_mean = nullptr;   // channels, or null: not updated
-  float* running_var = nullptr;    // channels, or null: not updated
-  float* saved_mean = nullptr;     // channels, written
-  float* saved_invstd = nullptr;   // channels, written: 1 / sqrt(σ² + eps)
-  void* y = nullptr;               // rows × channels; may be x (then a backward pass is impossible) or residual
-  Activation activation = Activation::none;
+  const void* x = nullptr;        // rows × channels
+  float* running_mean = nullptr;  // channels, or null: not updated
+  float* running_var = nullptr;   // channels, or null: not updated
+  float* mean = nullptr;          // channels, written
+  float* invstd = nullptr;        // channels, written
   float eps = 1e-5f;
   float momentum = 0.1f;
-  void* workspace = nullptr;  // batch_norm_training_workspace(args) bytes, aligned to 16
+  void* workspace = nullptr;          // batch_norm_workspace(rows, channels) bytes, aligned to 16
+  std::uint32_t* counters = nullptr;  // CUDA: batch_norm_counters(channels) zeros, zeros again when done
 };
-void batch_norm_training(const BatchNormTrainingArgs&, CudaStream);
-void batch_norm_training(const BatchNormTrainingArgs&, Cpu);
-/// Depends on rows, channels and dtype only.
-std::size_t batch_norm_training_workspace(const BatchNormTrainingArgs&);
+void batch_norm_statistics(const BatchNormStatisticsArgs&, CudaStream);
+void batch_norm_statistics(const BatchNormStatisticsArgs&, Cpu);
 
-/// The same with the running statistics, which stay as they are. One pass.
-struct BatchNormInferenceArgs {
+/// One activation with the parameters and statistics that normalise it.
+struct NormTerm {
+  const void* x = nullptr;        // rows × channels
+  const float* gamma = nullptr;   // channels
+  const float* beta = nullptr;    // channels
+  const float* mean = nullptr;    // channels
+  const float* spread = nullptr;  // channels: what `Spread` says
+};
+enum class Spread : std::uint8_t { inverse_deviation, variance };
+
+/// y = act(γ (x − μ) / sqrt(σ² + eps) + β + residual), where the residual is a tensor, a second normalised one, or nothing.
+struct BatchNormApplyArgs {
   std::int64_t rows = 0;
   std::int64_t channels = 0;
   DType dtype = DType::f32;
-  const void* x = nullptr;              // rows × channels
-  const void* residual = nullptr;       // rows × channels, or null
-  const float* gamma = nullptr;         // channels
-  const float* beta = nullptr;          // channels
-  const float* running_mean = nullptr;  // channels
-  const float* running_var = nullptr;   // channels
-  void* y = nullptr;                    // rows × channels; may be x or residual
+  NormTerm main = {};
+  NormTerm shortcut = {};          // x null: none
+  const void* residual = nullptr;  // rows × channels, or null; not beside a shortcut
+  void* y = nullptr;               // rows × channels; may be an input (without a backward pass)
+  std::uint8_t* mask = nullptr;    // rows × ceil(channels / 8), or null: bit c % 8 of byte c / 8 tells y > 0
   Activation activation = Activation::none;
-  float eps = 1e-5f;
+  Spread spread = Spread::inverse_deviation;
+  float eps = 1e-5f;  // with Spread::variance
 };
-void batch_norm_inference(const BatchNormInferenceArgs&, CudaStream);
-void batch_norm_inference(const BatchNormInferenceArgs&, Cpu);
+void batch_norm_apply(const BatchNormApplyArgs&, CudaStream);
+void batch_norm_apply(const BatchNormApplyArgs&, Cpu);
 
-/// Gradients of batch_norm_training. With ReLU the mask is y > 0, or, when y is null (allowed without a residual), recomputed
-/// from x, gamma and beta. Two passes over memory.
+/// Where the gradients of one term go.
+struct NormGradient {
+  void* d_x = nullptr;                  // rows × channels, or null
+  float* d_gamma = nullptr;             // channels
+  float* d_beta = nullptr;              // channels
+  GradMode mode = GradMode::overwrite;  // of d_gamma and d_beta
+};
+
+/// Gradients of batch_norm_apply with the batch's statistics. The incoming gradient is d_y, or d_y + d_y_second
+/// rounded to the activations' type. With ReLU the
+/// mask is `mask`, or, when that is null (allowed without residual and shortcut), recomputed from x, gamma and beta.
 struct BatchNormBackwardArgs {
   std::int64_t rows = 0;
   std::int64_t channels = 0;
   DType dtype = DType::f32;
-  const void* d_y = nullptr;                      // rows × channels
-  const void* x = nullptr;                        // rows × channels
-  const void* y = nullptr;                        // rows × channels, or null
-  const float* gamma = nullptr;                   // channels
-  const float* beta = nullptr;                    // channels; read only for a recomputed mask
-  const float* saved_mean = nullptr;              // channels
-  const float* saved_invstd = nullptr;            // channels
-  void* d_x = nullptr;                            // rows × channels, or null; may be d_y (unless d_residual is)
-  void* d_residual = nullptr;                     // rows × channels, or null: the masked d_y; may be d_y
-  float* d_gamma = nullptr;                       // channels
-  float* d_beta = nullptr;                        // channels
-  GradMode parameter_mode = GradMode::overwrite;  // of d_gamma and d_beta
+  const void* d_y = nullptr;           // rows × channels
+  const void* d_y_second = nullptr;    // rows × channels, or null
+  const std::uint8_t* mask = nullptr;  // as batch_norm_apply wrote it, or null
+  NormTerm main = {};                  // Spread::inverse_deviation
+  NormTerm shortcut = {};              // x null: none
+  NormGradient d_main = {};            // d_x may be d_y unless d_residual is
+  NormGradient d_shortcut = {};        // d_x may be d_residual; null exactly where d_main's is
+  void* d_residual = nullptr;          // rows × channels, or null: the masked sum of the incoming gradients; may be d_y
   Activation activation = Activation::none;
-  void* workspace = nullptr;  // batch_norm_backward_workspace(args) bytes, aligned to 16
+  void* workspace = nullptr;          // batch_norm_workspace(rows, channels) bytes, aligned to 16
+  std::uint32_t* counters = nullptr;  // CUDA: batch_norm_counters(channels) zeros, zeros again when done
 };
 void batch_norm_backward(const BatchNormBackwardArgs&, CudaStream);
 void batch_norm_backward(const BatchNormBackwardArgs&, Cpu);
-/// Depends on rows, channels and dtype only.
-std::size_t batch_norm_backward_workspace(const BatchNormBackwardArgs&);
+
+/// Bytes.
+std::size_t batch_norm_workspace(std::int64_t rows, std::int64_t channels);
+/// Elements.
+std::int64_t batch_norm_counters(std::int64_t channels);
 
 }  // namespace swath::kernels
 
-// Cost: training reads x twice, the residual once, and writes y: 3 launches. Inference reads x and the residual once and writes
-// y: 1 launch. Backward reads d_y, x and y twice and writes d_x and d_residual: 3 launches. Workspaces by their queries.
-// Budget: statistics_kernel 64 registers, 16384 bytes shared, 128-bit loads; finish_statistics_kernel 56 registers, 4352
-// bytes shared; apply_kernel 56 registers, 128-bit loads; backward_sums_kernel 80 registers, 16384 bytes shared, 128-bit
-// loads; finish_backward_kernel 40 registers, 4352 bytes shared; backward_input_kernel 80 registers, 128-bit loads;
+// Cost: statistics read x once: 1 launch. Apply reads x and the residual or the shortcut and writes y and the mask: 1 launch.
+// Backward reads the incoming gradients, the mask and each x and writes d_residual, then reads d_residual (or again gradients
+// and mask) and each x, and writes each d_x: 2 launches. Workspace: three floats per channel and chunk of rows.
+// Budget: statistics_kernel 64 registers, 16400 bytes shared, 128-bit loads; apply_kernel 80 registers, 128-bit loads;
+// backward_sums_kernel 112 registers, 24592 bytes shared, 128-bit loads; backward_input_kernel 112 registers, 128-bit loads;
 // clear_kernel 8 registers.

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "engine/autograd/nn_ops.h"
 #include "engine/core/config.h"
 #include "engine/nn/init.h"
 
@@ -46,18 +47,18 @@ struct ResNet::Builder {
   ParameterBlock& block;
   std::uint64_t seed;
 
-  ConvNorm conv_norm(const std::string& conv, const std::string& norm, std::int64_t out, std::int64_t kernel, std::int64_t in,
-                     std::int64_t stride) const {
+  ConvNorm declare(const std::string& conv, const std::string& norm, std::int64_t out, std::int64_t kernel, std::int64_t in,
+                   std::int64_t stride) const {
     const std::string weight = conv + ".weight";
     Parameter& w =
         block.declare(weight, {out, kernel, kernel, in}, ParameterGroup::backbone, he_normal_init(seed, name_hash(weight)));
-    return {&w, BatchNorm::declare(block, norm, out, ParameterGroup::backbone), stride, kernel / 2};
+    return {&w, BatchNorm::declare(block, norm, out, ParameterGroup::backbone), {.stride = stride, .pad = kernel / 2}};
   }
 
   Block residual(const std::string& name, BlockKind kind, std::int64_t in, std::int64_t width, std::int64_t stride) const {
     Block made;
     const auto conv = [&](int i, std::int64_t out, std::int64_t kernel, std::int64_t from, std::int64_t s) {
-      made.convs.push_back(conv_norm(fmt::format("{}.conv{}", name, i), fmt::format("{}.bn{}", name, i), out, kernel, from, s));
+      made.convs.push_back(declare(fmt::format("{}.conv{}", name, i), fmt::format("{}.bn{}", name, i), out, kernel, from, s));
     };
     std::int64_t out = width;
     if (kind == BlockKind::basic) {
@@ -70,7 +71,7 @@ struct ResNet::Builder {
       conv(3, out, 1, width, 1);
     }
     if (stride != 1 || in != out)
-      made.shortcut.push_back(conv_norm(name + ".downsample.0", name + ".downsample.1", out, 1, in, stride));
+      made.shortcut.push_back(declare(name + ".downsample.0", name + ".downsample.1", out, 1, in, stride));
     return made;
   }
 };
@@ -78,7 +79,7 @@ struct ResNet::Builder {
 ResNet::ResNet(ParameterBlock& block, const ResNetOptions& options, std::uint64_t seed, const std::string& prefix) {
   const Depth& depth = find_depth(options.depth);
   const Builder build{block, seed};
-  stem_ = build.conv_norm(prefix + "conv1", prefix + "bn1", 64, 7, options.in_channels, 2);
+  stem_ = build.declare(prefix + "conv1", prefix + "bn1", 64, 7, options.in_channels, 2);
   const std::int64_t expansion = depth.kind == BlockKind::basic ? 1 : 4;
   std::int64_t channels = 64;
   for (std::size_t stage = 0; stage < 4; ++stage) {
@@ -93,15 +94,12 @@ ResNet::ResNet(ParameterBlock& block, const ResNetOptions& options, std::uint64_
 }
 
 Var ResNet::forward(Tape& tape, const Var& images) const {
-  const auto conv_norm = [&tape](const ConvNorm& layer, const Var& x, Activation activation, const Var& residual = {}) {
-    const Var y = conv2d(tape, x, *layer.weight, {.stride = layer.stride, .pad = layer.pad});
-    return batch_norm(tape, y, layer.norm, activation, residual);
-  };
-  Var x = max_pool(tape, conv_norm(stem_, images, Activation::relu), {.kernel = 3, .stride = 2, .pad = 1});
+  Var x = conv_norm_pool(tape, images, stem_, {.kernel = 3, .stride = 2, .pad = 1});
   for (const Block& block : blocks_) {
-    const Var identity = block.shortcut.empty() ? x : conv_norm(block.shortcut.front(), x, Activation::none);
-    for (std::size_t i = 0; i + 1 < block.convs.size(); ++i) x = conv_norm(block.convs[i], x, Activation::relu);
-    x = conv_norm(block.convs.back(), x, Activation::relu, identity);
+    const Var in = x;
+    for (std::size_t i = 0; i + 1 < block.convs.size(); ++i) x = conv_norm(tape, x, block.convs[i], Activation::relu);
+    x = block.shortcut.empty() ? conv_norm_add(tape, x, block.convs.back(), in)
+                               : conv_norm_add(tape, x, block.convs.back(), in, block.shortcut.front());
   }
   return global_average_pool(tape, x);
 }

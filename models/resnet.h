@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/autograd/nn_ops.h"
+#include "engine/autograd/conv_block.h"
 #include "engine/nn/parameter.h"
 
 namespace swath {
@@ -30,11 +30,6 @@ class ResNet {
   std::int64_t features() const { return features_; }
 
  private:
-  struct ConvNorm {
-    Parameter* weight;
-    BatchNorm norm;
-    std::int64_t stride, pad;
-  };
   struct Block {
     std::vector<ConvNorm> convs;     // two (basic) or three (bottleneck)
     std::vector<ConvNorm> shortcut;  // one where the shape changes, else none

@@ -6,7 +6,8 @@ wrote. Fails when a kernel spills registers, or is not within the budget that th
 
 Every kernel of the file has an entry, map_kernel's under the name of its body. Registers and static shared memory are upper
 bounds. "N bytes dynamic shared" bounds what a launch of x_kernel may ask for: the file's constexpr x_kernel_dynamic_shared() must
-not exceed it, and it must not exceed what a block of the architecture can have. A file with such memory has such a budget. "128-bit loads": every instance has them, but for those whose first template argument, the elements taken at a time, is 1.
+not exceed it, and it must not exceed what a block of the architecture can have. A file with such memory has such a budget. "128-bit loads": every instance has them, but for those whose first template
+argument, the elements taken at a time or whether words are wide, is 1 or false.
 "tensor cores": every instance uses them; without these words none may.
 
     cuda_resources.py compile_commands.json --arch 80 --arch 90 [--list] [--only FILE]
@@ -98,7 +99,8 @@ def plain_name(demangled):
     width = re.match(r"\d+", arguments)
     if name == "map_kernel":
         name = re.sub(r"<.*", "", arguments.split(",", 1)[1]).strip(" >")
-    return name, int(width.group()) if width else 0
+    name = name.strip().rsplit("::", 1)[-1]
+    return name, 1 if arguments.startswith("false") else int(width.group()) if width else 0
 
 
 def kernels_of(log):

@@ -13,72 +13,114 @@ std::vector<Axis> activation_axes() {
   return {rows_axis({100'352}, 4096), {.name = "channels", .values = {64, 256}, .counted = 64, .high = 1 << 16}, bits_axis()};
 }
 
-double bytes_of(const Sizes& sizes, int passes) {
-  return static_cast<double>(passes) * static_cast<double>(sizes["rows"] * sizes["channels"] * sizes["bits"] / 8);
+double bytes_of(const Sizes& sizes, double passes) {
+  return passes * static_cast<double>(sizes["rows"] * sizes["channels"] * sizes["bits"] / 8);
 }
 
-Job training(Arena& arena, const Sizes& sizes) {
-  const std::int64_t rows = sizes["rows"], channels = sizes["channels"];
-  BatchNormTrainingArgs args{.rows = rows,
-                             .channels = channels,
-                             .dtype = sizes.dtype(),
-                             .x = arena.uniform(rows * channels, sizes.dtype()),
-                             .gamma = arena.uniform(channels),
-                             .beta = arena.uniform(channels),
-                             .running_mean = arena.output<float>(channels),
-                             .running_var = arena.output<float>(channels),
-                             .saved_mean = arena.output<float>(channels),
-                             .saved_invstd = arena.output<float>(channels),
-                             .y = arena.output(rows * channels, sizes.dtype()),
-                             .activation = Activation::relu};
-  args.workspace = arena.workspace(batch_norm_training_workspace(args));
-  return arena.job(streaming(bytes_of(sizes, 3), 6 * static_cast<double>(rows * channels)),
-                   [args](auto exec) { batch_norm_training(args, exec); });
+double elements_of(const Sizes& sizes) { return static_cast<double>(sizes["rows"] * sizes["channels"]); }
+
+/// Bytes of one bit per element.
+double mask_bytes(const Sizes& sizes) { return elements_of(sizes) / 8; }
+
+std::uint32_t* counters(Arena& arena, std::int64_t channels) {
+  return arena.output<std::uint32_t>(batch_norm_counters(channels));
 }
 
-Job inference(Arena& arena, const Sizes& sizes) {
+NormTerm term(Arena& arena, const Sizes& sizes) {
+  const std::int64_t channels = sizes["channels"];
+  return {.x = arena.uniform(sizes["rows"] * channels, sizes.dtype()),
+          .gamma = arena.uniform(channels),
+          .beta = arena.uniform(channels),
+          .mean = arena.uniform(channels),
+          .spread = arena.uniform(channels, 0.5f, 2)};
+}
+
+NormGradient gradient(Arena& arena, const Sizes& sizes) {
+  const std::int64_t channels = sizes["channels"];
+  return {.d_x = arena.output(sizes["rows"] * channels, sizes.dtype()),
+          .d_gamma = arena.output<float>(channels),
+          .d_beta = arena.output<float>(channels)};
+}
+
+Job statistics(Arena& arena, const Sizes& sizes) {
   const std::int64_t rows = sizes["rows"], channels = sizes["channels"];
-  const BatchNormInferenceArgs args{.rows = rows,
-                                    .channels = channels,
-                                    .dtype = sizes.dtype(),
-                                    .x = arena.uniform(rows * channels, sizes.dtype()),
-                                    .residual = arena.uniform(rows * channels, sizes.dtype()),
-                                    .gamma = arena.uniform(channels),
-                                    .beta = arena.uniform(channels),
-                                    .running_mean = arena.uniform(channels),
-                                    .running_var = arena.uniform(channels, 0.5f, 2),
-                                    .y = arena.output(rows * channels, sizes.dtype()),
-                                    .activation = Activation::relu};
-  return arena.job(streaming(bytes_of(sizes, 3), 4 * static_cast<double>(rows * channels)),
-                   [args](auto exec) { batch_norm_inference(args, exec); });
+  const BatchNormStatisticsArgs args{.rows = rows,
+                                     .channels = channels,
+                                     .dtype = sizes.dtype(),
+                                     .x = arena.uniform(rows * channels, sizes.dtype()),
+                                     .running_mean = arena.output<float>(channels),
+                                     .running_var = arena.output<float>(channels),
+                                     .mean = arena.output<float>(channels),
+                                     .invstd = arena.output<float>(channels),
+                                     .workspace = arena.workspace(batch_norm_workspace(rows, channels)),
+                                     .counters = counters(arena, channels)};
+  return arena.job(streaming(bytes_of(sizes, 1), 3 * elements_of(sizes)),
+                   [args](auto exec) { batch_norm_statistics(args, exec); });
+}
+
+BatchNormApplyArgs apply_args(Arena& arena, const Sizes& sizes) {
+  return {.rows = sizes["rows"],
+          .channels = sizes["channels"],
+          .dtype = sizes.dtype(),
+          .main = term(arena, sizes),
+          .y = arena.output(sizes["rows"] * sizes["channels"], sizes.dtype()),
+          .activation = Activation::relu};
+}
+
+Job apply(Arena& arena, const Sizes& sizes) {
+  const BatchNormApplyArgs args = apply_args(arena, sizes);
+  return arena.job(streaming(bytes_of(sizes, 2), 3 * elements_of(sizes)), [args](auto exec) { batch_norm_apply(args, exec); });
+}
+
+Job apply_residual(Arena& arena, const Sizes& sizes) {
+  BatchNormApplyArgs args = apply_args(arena, sizes);
+  args.residual = arena.uniform(args.rows * args.channels, args.dtype);
+  args.mask = arena.output<std::uint8_t>(args.rows * (args.channels / 8));
+  return arena.job(streaming(bytes_of(sizes, 3) + mask_bytes(sizes), 4 * elements_of(sizes)),
+                   [args](auto exec) { batch_norm_apply(args, exec); });
+}
+
+BatchNormBackwardArgs backward_args(Arena& arena, const Sizes& sizes) {
+  return {.rows = sizes["rows"],
+          .channels = sizes["channels"],
+          .dtype = sizes.dtype(),
+          .d_y = arena.uniform(sizes["rows"] * sizes["channels"], sizes.dtype()),
+          .main = term(arena, sizes),
+          .d_main = gradient(arena, sizes),
+          .activation = Activation::relu,
+          .workspace = arena.workspace(batch_norm_workspace(sizes["rows"], sizes["channels"])),
+          .counters = counters(arena, sizes["channels"])};
 }
 
 Job backward(Arena& arena, const Sizes& sizes) {
-  const std::int64_t rows = sizes["rows"], channels = sizes["channels"];
-  BatchNormBackwardArgs args{.rows = rows,
-                             .channels = channels,
-                             .dtype = sizes.dtype(),
-                             .d_y = arena.uniform(rows * channels, sizes.dtype()),
-                             .x = arena.uniform(rows * channels, sizes.dtype()),
-                             .gamma = arena.uniform(channels),
-                             .beta = arena.uniform(channels),
-                             .saved_mean = arena.uniform(channels),
-                             .saved_invstd = arena.uniform(channels, 0.5f, 2),
-                             .d_x = arena.output(rows * channels, sizes.dtype()),
-                             .d_gamma = arena.output<float>(channels),
-                             .d_beta = arena.output<float>(channels),
-                             .activation = Activation::relu};
-  args.workspace = arena.workspace(batch_norm_backward_workspace(args));
-  return arena.job(streaming(bytes_of(sizes, 5), 12 * static_cast<double>(rows * channels)),
+  const BatchNormBackwardArgs args = backward_args(arena, sizes);
+  return arena.job(streaming(bytes_of(sizes, 5), 12 * elements_of(sizes)),
+                   [args](auto exec) { batch_norm_backward(args, exec); });
+}
+
+/// Two incoming gradients, the mask as bits, a second normalised term.
+Job backward_shortcut(Arena& arena, const Sizes& sizes) {
+  BatchNormBackwardArgs args = backward_args(arena, sizes);
+  const std::int64_t elements = args.rows * args.channels;
+  args.d_y_second = arena.uniform(elements, args.dtype);
+  args.mask = arena.output<std::uint8_t>(args.rows * (args.channels / 8));
+  args.shortcut = term(arena, sizes);
+  args.d_shortcut = gradient(arena, sizes);
+  args.d_residual = arena.output(elements, args.dtype);
+  // Reads both gradients and both terms, writes the masked sum; reads it and both terms, writes both gradients.
+  return arena.job(streaming(bytes_of(sizes, 10) + mask_bytes(sizes), 18 * elements_of(sizes)),
                    [args](auto exec) { batch_norm_backward(args, exec); });
 }
 
 }  // namespace
 
 std::vector<Benchmark> batch_norm_benchmarks() {
-  return {{"batch_norm.training", "batch normalisation with ReLU and running statistics", activation_axes(), training},
-          {"batch_norm.inference", "batch normalisation with residual and ReLU", activation_axes(), inference},
-          {"batch_norm.backward", "gradients of batch normalisation with ReLU", activation_axes(), backward}};
+  return {{"batch_norm.statistics", "statistics of a batch, the running ones with them", activation_axes(), statistics},
+          {"batch_norm.apply", "normalisation with ReLU", activation_axes(), apply},
+          {"batch_norm.apply_residual", "normalisation with residual, ReLU and its mask", activation_axes(), apply_residual},
+          {"batch_norm.backward", "gradients of batch normalisation with ReLU", activation_axes(), backward},
+          {"batch_norm.backward_shortcut", "gradients of two normalised terms with a common ReLU, from two gradients",
+           activation_axes(), backward_shortcut}};
 }
 
 }  // namespace swath::bench

@@ -1,5 +1,7 @@
 #include "engine/autograd/tape.h"
 
+#include <utility>
+
 #include "engine/core/trace.h"
 #include "kernels/elementwise.h"
 
@@ -14,8 +16,8 @@ void InputGradients::add(int i, Tensor gradient) {
 Tape::Tape(Device& device, Phase phase) : device_(device), phase_(phase) {}
 
 int Tape::new_slot() {
-  gradients_.emplace_back();
-  return static_cast<int>(gradients_.size()) - 1;
+  slots_.emplace_back();
+  return static_cast<int>(slots_.size()) - 1;
 }
 
 Var Tape::input(Tensor value) {
@@ -32,6 +34,16 @@ Var Tape::record(const char* op, Tensor value, std::initializer_list<Var> inputs
 
 Var Tape::record(const char* op, Tensor value, const std::vector<Var>& inputs, bool reaches_parameters, Backward backward) {
   SWATH_CHECK(backward != nullptr, "{} was recorded without its backward", op);
+  const auto apart = [backward = std::move(backward)](const Tensor& d_value, const Tensor&, InputGradients& gradients) {
+    backward(d_value, gradients);
+  };
+  Var var = record_pair(op, std::move(value), inputs, reaches_parameters, apart);
+  if (var.needs_gradient()) slots_[static_cast<std::size_t>(var.slot_)].takes_two = false;
+  return var;
+}
+
+Var Tape::record_pair(const char* op, Tensor value, const std::vector<Var>& inputs, bool reaches_parameters,
+                      PairBackward backward) {
   inspect(op, "value", value);
   Var var(std::move(value));
   if (!gradients_enabled()) return var;
@@ -43,6 +55,7 @@ Var Tape::record(const char* op, Tensor value, const std::vector<Var>& inputs, b
   }
   if (!needed) return var;
   node.output = var.slot_ = new_slot();
+  slots_.back().takes_two = true;
   nodes_.push_back(std::move(node));
   return var;
 }
@@ -60,30 +73,35 @@ void Tape::backward(const Var& output, Tensor d_output) {
   while (!nodes_.empty()) {
     Node node = std::move(nodes_.back());
     nodes_.pop_back();
-    const auto slot = static_cast<std::size_t>(node.output);
-    Tensor d_value = std::move(gradients_[slot]);
-    gradients_[slot] = {};
-    if (!d_value.defined()) continue;
+    const Slot slot = std::exchange(slots_[static_cast<std::size_t>(node.output)], {});
+    if (!slot.gradient.defined()) continue;
     const TraceRange range(node.op);
     InputGradients inputs(*this, node.inputs);
-    inspect(node.op, "gradient", d_value);
-    node.backward(std::move(d_value), inputs);
+    inspect(node.op, "gradient", slot.gradient);
+    if (slot.second.defined()) inspect(node.op, "second gradient", slot.second);
+    node.backward(slot.gradient, slot.second, inputs);
   }
 }
 
 Tensor Tape::gradient(const Var& var) const {
   SWATH_CHECK(var.needs_gradient());
-  return gradients_[static_cast<std::size_t>(var.slot_)];
+  return slots_[static_cast<std::size_t>(var.slot_)].gradient;
 }
 
-void Tape::add_gradient(int slot, Tensor gradient) {
-  Tensor& sum = gradients_[static_cast<std::size_t>(slot)];
-  if (!sum.defined()) {
-    sum = std::move(gradient);
+void Tape::add_gradient(int index, Tensor gradient) {
+  Slot& slot = slots_[static_cast<std::size_t>(index)];
+  if (!slot.gradient.defined()) {
+    slot.gradient = std::move(gradient);
     return;
   }
-  SWATH_CHECK(sum.shape() == gradient.shape() && sum.dtype() == gradient.dtype(), "{} and {}", sum.shape().str(),
-              gradient.shape().str());
+  SWATH_CHECK(slot.gradient.shape() == gradient.shape() && slot.gradient.dtype() == gradient.dtype(), "{} and {}",
+              slot.gradient.shape().str(), gradient.shape().str());
+  if (!slot.takes_two) return sum_gradients(slot.gradient, gradient);
+  if (slot.second.defined()) return sum_gradients(slot.second, gradient);
+  slot.second = std::move(gradient);
+}
+
+void Tape::sum_gradients(const Tensor& sum, const Tensor& gradient) const {
   device_.run([&](auto exec) {
     kernels::add({.n = sum.numel(), .dtype = sum.dtype(), .a = sum.raw(), .b = gradient.raw(), .out = sum.raw()}, exec);
   });

@@ -48,6 +48,8 @@ class InputGradients {
 
 /// Takes the gradient of the operation's value, whose memory it may overwrite or pass on.
 using Backward = std::function<void(Tensor d_value, InputGradients& inputs)>;
+/// The same for an operation that sums up to two gradients itself; `more` is undefined when there is one.
+using PairBackward = std::function<void(const Tensor& d_value, const Tensor& more, InputGradients& inputs)>;
 
 class Tape {
  public:
@@ -64,6 +66,8 @@ class Tape {
   /// that it must run even if no input wants one. The backward function is dropped at once when nobody needs it.
   Var record(const char* op, Tensor value, std::initializer_list<Var> inputs, bool reaches_parameters, Backward backward);
   Var record(const char* op, Tensor value, const std::vector<Var>& inputs, bool reaches_parameters, Backward backward);
+  /// The same for an operation whose backward function takes the value's first two gradients apart.
+  Var record_pair(const char* op, Tensor value, const std::vector<Var>& inputs, bool reaches_parameters, PairBackward backward);
 
   /// Starts from d_output = 1 for a scalar.
   void backward(const Var& output);
@@ -92,9 +96,15 @@ class Tape {
     const char* op;
     int output;
     std::vector<int> inputs;
-    Backward backward;
+    PairBackward backward;
+  };
+  /// The gradients of one value; a second one is kept apart where its operation sums itself.
+  struct Slot {
+    Tensor gradient, second;
+    bool takes_two = false;
   };
   void add_gradient(int slot, Tensor gradient);
+  void sum_gradients(const Tensor& sum, const Tensor& gradient) const;
   int new_slot();
   void inspect(const char* op, const char* what, const Tensor& value) const;
 
@@ -102,7 +112,7 @@ class Tape {
   Phase phase_;
   int no_gradient_ = 0;
   std::vector<Node> nodes_;
-  std::vector<Tensor> gradients_;
+  std::vector<Slot> slots_;
 };
 
 }  // namespace swath

@@ -45,6 +45,12 @@ std::unique_ptr<Device> Device::open(const std::string& name, DeviceOptions opti
 #endif
 }
 
+std::uint32_t* Device::counters(std::int64_t count) const {
+  if (!counters_) return nullptr;
+  SWATH_CHECK(static_cast<std::size_t>(count) * sizeof(std::uint32_t) <= counters_->bytes(), "{} counters", count);
+  return static_cast<std::uint32_t*>(counters_->data());
+}
+
 bool Device::cuda_available() {
 #if SWATH_WITH_CUDA
   return cuda_device_count() > 0;

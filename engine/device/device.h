@@ -51,6 +51,8 @@ class Device {
   const std::shared_ptr<StoragePool>& pool() const { return pool_; }
   void* stream() const { return stream_; }
   void synchronize() const { backend_->synchronize(); }
+  /// At least `count` zeros, which the kernels of the stream that use them leave as zeros; null on the CPU.
+  std::uint32_t* counters(std::int64_t count) const;
 
   /// Calls f with this device's executor: `device.run([&](auto exec) { margin_loss(args, exec); })`.
   template <class F>
@@ -77,6 +79,7 @@ class Device {
   std::shared_ptr<StoragePool> pool_;
   std::unique_ptr<Backend> backend_;
   void* stream_ = nullptr;
+  std::unique_ptr<Storage> counters_;
 
   friend std::unique_ptr<Device> open_cpu(DeviceOptions options);
   friend std::unique_ptr<Device> open_cuda(int index, DeviceOptions options);

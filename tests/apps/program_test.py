@@ -490,7 +490,7 @@ class Bench(Program):
 
     def test_list_and_run(self):
         listed = {entry["name"]: entry for entry in self.json("bench", "--list")["benchmarks"]}
-        for name in ("margin_loss", "mine.semihard", "batch_norm.training", "adam"):
+        for name in ("margin_loss", "mine.semihard", "batch_norm.statistics", "adam"):
             self.assertIn(name, listed)
             self.assertIn(name, self.ok("bench", "--list").stdout)
         result = self.json("bench", "-b", "margin_loss", "-a", "rows=40,64", "-a", "cols=16", "-b", "ema", "-a", "elements=1000",

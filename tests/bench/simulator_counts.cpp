@@ -29,7 +29,7 @@ struct Excess {
   double above;
 };
 constexpr Excess kExcess[] = {{"moco_loss", 1.45},
-                              {"batch_norm.training", 1.45},
+                              {"batch_norm.statistics", 1.45},
                               {"batch_norm.backward", 1.35},
                               {"pool.average_backward", 1.6},
                               {"dropout", 4.2}};

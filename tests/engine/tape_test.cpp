@@ -123,42 +123,47 @@ TEST_F(TapeTest, DropoutKeepsTheSameElementsBackward) {
   EXPECT_EQ(dropout(tape, x, 0.4f, key).value().raw(), x.value().raw());
 }
 
-TEST_F(TapeTest, ConvolutionBatchNormPoolingGradients) {
-  Parameter& weight = block_.declare("c", {4, 3, 3, 2}, ParameterGroup::backbone, he_normal_init(1, 3));
-  const BatchNorm norm = BatchNorm::declare(block_, "n", 4, ParameterGroup::backbone);
-  block_.allocate(*device_);
-  check_gradient(
-      [&](Tape& tape, const Var& x) {
-        const Var y = batch_norm(tape, conv2d(tape, x, weight, {.stride = 2, .pad = 1}), norm, Activation::none);
-        return global_average_pool(tape, batch_norm(tape, y, norm, Activation::none, y));
-      },
-      {2, 5, 5, 2}, 1e-2);
-}
-
-TEST_F(TapeTest, BatchNormOfOneValueIsRefusedInTrainingOnly) {
-  const BatchNorm norm = BatchNorm::declare(block_, "n", 3, ParameterGroup::backbone);
-  block_.allocate(*device_);
-  Tape train(*device_, Phase::train), eval(*device_, Phase::eval);
-  const Var one(Tensor::from_host(*device_, {1, 1, 1, 3}, std::vector<float>{1, 2, 3}));
-  EXPECT_THROW(batch_norm(train, one, norm, Activation::none), UserError);
-  EXPECT_EQ(norm.running_var->value.to_host<float>(), (std::vector<float>{1, 1, 1}));
-  EXPECT_EQ(batch_norm(eval, one, norm, Activation::none).shape(), (Shape{1, 1, 1, 3}));
-  EXPECT_NO_THROW(batch_norm(train, Var(Tensor::zeros(*device_, {2, 1, 1, 3})), norm, Activation::none));
-}
-
 TEST_F(TapeTest, NoGradientScopeKeepsNothing) {
-  Parameter& weight = block_.declare("c", {4, 1, 1, 2}, ParameterGroup::backbone, he_normal_init(1, 3));
+  Parameter& weight = block_.declare("w", {4, 2}, ParameterGroup::head, he_normal_init(1, 3));
+  Parameter& bias = block_.declare("b", {4}, ParameterGroup::head, constant_init(0));
   block_.allocate(*device_);
   Tape tape(*device_, Phase::train);
   block_.begin_step();
   Var y;
   {
     const Tape::NoGradient none(tape);
-    y = conv2d(tape, Var(Tensor::zeros(*device_, {1, 2, 2, 2})), weight, {});
+    y = linear(tape, Var(Tensor::zeros(*device_, {1, 2})), weight, bias);
   }
   EXPECT_FALSE(y.needs_gradient());
   tape.backward(y, Tensor::zeros(*device_, y.shape()));
   EXPECT_FALSE(weight.grad_written);
+}
+
+TEST_F(TapeTest, AnOperationThatTakesTwoGradientsGetsThemApart) {
+  Tape tape(*device_, Phase::train);
+  const auto number = [&](float v) { return Tensor::from_host(*device_, {1}, std::vector<float>{v}); };
+  const Var x = tape.input(number(1));
+  std::vector<float> got;
+  const Var y = tape.record_pair("pair", number(5), {x}, false,
+                                 [&](const Tensor& first, const Tensor& second, InputGradients& gradients) {
+                                   for (const Tensor* g : {&first, &second})
+                                     if (g->defined()) got.push_back(g->to_host<float>()[0]);
+                                   gradients.add(0, first);
+                                 });
+  // Three gradients: the first two uses' come apart, the third is added to the second's.
+  const Var a = scale(tape, y, 2), b = scale(tape, y, 30), c = scale(tape, y, 400);
+  tape.backward(add(tape, add(tape, a, b), c), number(1));
+  EXPECT_EQ(got, (std::vector<float>{400, 32}));
+  EXPECT_EQ(tape.gradient(x).to_host<float>(), (std::vector<float>{400}));
+
+  got.clear();
+  Tape other(*device_, Phase::train);
+  const Var single = other.record_pair("pair", number(5), {other.input(number(1))}, false,
+                                       [&](const Tensor& first, const Tensor& second, InputGradients&) {
+                                         got = {first.to_host<float>()[0], second.defined() ? 1.0f : 0.0f};
+                                       });
+  other.backward(scale(other, single, 7), number(1));
+  EXPECT_EQ(got, (std::vector<float>{7, 0}));
 }
 
 TEST_F(TapeTest, ActivationsAreFreedAsBackwardWalks) {
@@ -185,13 +190,6 @@ TEST_F(TapeTest, UntouchedGradientsAreZeroAfterBackward) {
   block_.end_backward();
   EXPECT_EQ(used.grad.to_host<float>(), (std::vector<float>{3, 4}));
   EXPECT_EQ(unused.grad.to_host<float>(), (std::vector<float>{0, 0, 0}));
-}
-
-TEST_F(TapeTest, ChannelMismatchIsTheCallersMistake) {
-  Parameter& weight = block_.declare("c", {4, 3, 3, 2}, ParameterGroup::backbone, he_normal_init(1, 3));
-  block_.allocate(*device_);
-  Tape tape(*device_, Phase::train);
-  EXPECT_THROW(conv2d(tape, Var(Tensor::zeros(*device_, {1, 5, 5, 3})), weight, {.pad = 1}), UserError);
 }
 
 }  // namespace

@@ -10,6 +10,12 @@
 
 namespace swath {
 
+namespace {
+
+constexpr std::size_t kCounterBytes = 4096;  // one counter per 64 channels
+
+}  // namespace
+
 std::unique_ptr<Device> open_cuda(int index, DeviceOptions options) {
   const auto context = std::make_shared<const cuda::Context>(index, static_cast<cudaStream_t>(options.stream));
   if (!options.allocator) options.allocator = std::make_shared<cuda::DeviceAllocator>(context);
@@ -19,6 +25,8 @@ std::unique_ptr<Device> open_cuda(int index, DeviceOptions options) {
   device->stream_ = context->stream();
   device->pool_ = std::make_shared<StoragePool>(std::move(options.allocator));
   device->backend_ = std::make_unique<cuda::CudaBackend>(context, device->pool_, options);
+  device->counters_ = std::make_unique<Storage>(device->pool_, kCounterBytes, Tag::workspace);
+  device->backend_->fill_zero(device->counters_->data(), kCounterBytes);
   return device;
 }
 

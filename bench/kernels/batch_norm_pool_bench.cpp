@@ -1,0 +1,79 @@
+#include "kernels/batch_norm_pool.h"
+
+#include "bench/kernels/all.h"
+
+namespace swath::bench {
+
+using namespace kernels;
+
+namespace {
+
+std::vector<Axis> image_axes() {
+  return {{.name = "images", .values = {32}, .counted = 2, .high = 1 << 16},
+          {.name = "size", .values = {112}, .counted = 16, .high = 1 << 12},
+          {.name = "channels", .values = {64}, .counted = 64, .high = 1 << 16},
+          bits_axis()};
+}
+
+struct Problem {
+  PoolGeometry geometry;
+  NormTerm main;
+  std::int64_t in, out;  // elements
+  double bytes;          // of one
+};
+
+Problem problem(Arena& arena, const Sizes& sizes) {
+  const std::int64_t channels = sizes["channels"];
+  const PoolGeometry g{.n = sizes["images"], .height = sizes["size"], .width = sizes["size"], .channels = channels};
+  const std::int64_t in = g.rows() * channels, out = g.n * g.out_height() * g.out_width() * channels;
+  return {g,
+          {.x = arena.uniform(in, sizes.dtype()),
+           .gamma = arena.uniform(channels),
+           .beta = arena.uniform(channels),
+           .mean = arena.uniform(channels),
+           .spread = arena.uniform(channels, 0.5f, 2)},
+          in,
+          out,
+          static_cast<double>(size_of(sizes.dtype()))};
+}
+
+Job forward(Arena& arena, const Sizes& sizes) {
+  const Problem p = problem(arena, sizes);
+  const BatchNormPoolArgs args{.geometry = p.geometry,
+                               .dtype = sizes.dtype(),
+                               .main = p.main,
+                               .y = arena.output(p.out, sizes.dtype()),
+                               .index = arena.output<std::uint8_t>(p.out)};
+  const double in = static_cast<double>(p.in), out = static_cast<double>(p.out);
+  // A window of 9 at each output.
+  const Cost cost{in * p.bytes + out * (p.bytes + 1), 3 * in, out * (10 * p.bytes + 1) / 32};
+  return arena.job(cost, [args](auto exec) { batch_norm_pool(args, exec); });
+}
+
+Job backward(Arena& arena, const Sizes& sizes) {
+  const Problem p = problem(arena, sizes);
+  const std::int64_t channels = p.geometry.channels;
+  const BatchNormPoolBackwardArgs args{.geometry = p.geometry,
+                                       .dtype = sizes.dtype(),
+                                       .d_y = arena.uniform(p.out, sizes.dtype()),
+                                       .index = arena.output<std::uint8_t>(p.out),
+                                       .main = p.main,
+                                       .d_main = {.d_x = arena.output(p.in, sizes.dtype()),
+                                                  .d_gamma = arena.output<float>(channels),
+                                                  .d_beta = arena.output<float>(channels)},
+                                       .workspace = arena.workspace(batch_norm_pool_workspace(p.geometry)),
+                                       .counters = arena.output<std::uint32_t>(batch_norm_counters(channels))};
+  const double in = static_cast<double>(p.in), out = static_cast<double>(p.out);
+  // Every output is looked at by the 9 pixels of its window, in both passes.
+  const Cost cost{3 * in * p.bytes + 2 * out * (p.bytes + 1), 12 * in, (3 * in * p.bytes + 18 * out * (p.bytes + 1)) / 32};
+  return arena.job(cost, [args](auto exec) { batch_norm_pool_backward(args, exec); });
+}
+
+}  // namespace
+
+std::vector<Benchmark> batch_norm_pool_benchmarks() {
+  return {{"batch_norm_pool.forward", "normalisation, ReLU and max pooling 3 x 3, stride 2", image_axes(), forward},
+          {"batch_norm_pool.backward", "its gradients", image_axes(), backward}};
+}
+
+}  // namespace swath::bench
