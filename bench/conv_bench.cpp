@@ -86,11 +86,13 @@ int main(int argc, char** argv) {
   swath::Backend& backend = device->backend();
   double totals[3] = {}, work = 0;
   fmt::print("{:<28} {:>5} {:>7} {:>8} {:>8} {:>8}\n", "convolution", "times", "GFLOP", "forward", "data", "weight");
+  channels = backend.conv_channels(dtype, channels);
   for (const Shape& shape : resnet50(batch, size, channels, dtype)) {
     const ConvGeometry& g = shape.geometry;
     const Tensor x = Tensor::zeros(*device, g.input_shape(), dtype), dx = Tensor::zeros(*device, g.input_shape(), dtype);
     const Tensor y = Tensor::zeros(*device, g.output_shape(), dtype);
-    const Tensor w = Tensor::zeros(*device, g.weight_shape()), dw = Tensor::zeros(*device, g.weight_shape());
+    const Tensor w = Tensor::zeros(*device, g.weight_shape(), backend.conv_weight_type(dtype));
+    const Tensor dw = Tensor::zeros(*device, g.weight_shape());
     const bool stem = g.c == channels;
     const double seconds[3] = {
         best_seconds(clock, repeats, [&] { backend.conv_forward(g, x, w, y), device->synchronize(); }),

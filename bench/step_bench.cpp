@@ -35,9 +35,12 @@ struct Options {
 Tensor random_images(swath::Device& device, const Options& options) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
-  const swath::Shape shape{options.batch, options.size, options.size, options.channels};
+  const DType type = options.dtype == "bf16" ? DType::bf16 : DType::f32;
+  const std::int64_t channels = device.backend().conv_channels(type, options.channels);
+  const swath::Shape shape{options.batch, options.size, options.size, channels};
   std::vector<float> values(static_cast<std::size_t>(shape.numel()));
-  std::generate(values.begin(), values.end(), [&] { return normal(random); });
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<std::int64_t>(i) % channels < options.channels ? normal(random) : 0.0f;
   if (options.dtype != "bf16") return Tensor::from_host(device, shape, values, swath::Tag::input);
   std::vector<swath::kernels::bf16> narrow(values.size());
   std::transform(values.begin(), values.end(), narrow.begin(), swath::kernels::from_float<swath::kernels::bf16>);

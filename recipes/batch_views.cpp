@@ -19,8 +19,8 @@ BatchViews::BatchViews(const ImageSpec& image, const Tensor& pixels, ViewFormat 
 Tensor BatchViews::make(const ViewOptions& view, RandomKey random) const {
   SWATH_CHECK(view.rotation == AugmentRotation::none || image_.height == image_.width, "a rotated view of {}×{} images",
               image_.height, image_.width);
-  const Tensor out =
-      Tensor::empty(source_.device(), {source_.size(0), format_.crop, format_.crop, image_.channels}, format_.type);
+  const std::int64_t channels = source_.device().backend().conv_channels(format_.type, image_.channels);
+  const Tensor out = Tensor::empty(source_.device(), {source_.size(0), format_.crop, format_.crop, channels}, format_.type);
   const std::int64_t* order = view.order.defined() ? view.order.data<std::int64_t>() : nullptr;
   const kernels::AugmentArgs args{
       .rows = source_.size(0),
@@ -29,7 +29,7 @@ Tensor BatchViews::make(const ViewOptions& view, RandomKey random) const {
       .channels = image_.channels,
       .crop_height = format_.crop,
       .crop_width = format_.crop,
-      .out_channels = image_.channels,
+      .out_channels = channels,
       .source_type = image_.dtype,
       .out_type = format_.type,
       .images = source_.raw(),

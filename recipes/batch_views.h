@@ -30,7 +30,7 @@ class BatchViews {
   /// Of source integers on the device: n × height × width × channels.
   BatchViews(const ImageSpec& image, const Tensor& pixels, ViewFormat format);
 
-  /// N×crop×crop×C.
+  /// N×crop×crop×C, with zero channels behind where the device's convolutions want them (Backend::conv_channels).
   Tensor make(const ViewOptions& view, RandomKey random) const;
 
  private:

@@ -6,7 +6,8 @@ wrote. Fails when a kernel spills registers, or is not within the budget that th
 
 Every kernel of the file has an entry, map_kernel's under the name of its body. Registers and static shared memory are upper
 bounds. "N bytes dynamic shared" bounds what a launch of x_kernel may ask for: the file's constexpr x_kernel_dynamic_shared() must
-not exceed it, and it must not exceed what a block of the architecture can have. A file with such memory has such a budget. "128-bit loads": every instance has them, but for those whose first template
+not exceed it, and it must not exceed what a block of the architecture can have. A file with such memory has such a budget.
+"128-bit loads": every instance has them, but for those whose first template
 argument, the elements taken at a time or whether words are wide, is 1 or false.
 "tensor cores": every instance uses them; without these words none may.
 

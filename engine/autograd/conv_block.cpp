@@ -4,6 +4,8 @@
 
 #include "engine/nn/init.h"
 #include "kernels/batch_norm_pool.h"
+#include "kernels/columns.h"
+#include "kernels/elementwise.h"
 
 namespace swath {
 
@@ -16,10 +18,10 @@ Tensor workspace(Device& device, std::size_t bytes) {
   return Tensor::empty(device, {static_cast<std::int64_t>(bytes)}, DType::u8, Tag::workspace);
 }
 
-ConvGeometry geometry_of(const Var& x, const ConvNorm& layer) {
+ConvGeometry geometry_of(const Backend& backend, const Var& x, const ConvNorm& layer) {
   if (x.shape().rank() != 4) throw UserError(fmt::format("a convolution takes N×H×W×C, not {}", x.shape().str()));
   const Shape &in = x.shape(), &w = layer.weight->shape;
-  if (w.rank() != 4 || w[3] != in[3])
+  if (w.rank() != 4 || (w[3] != in[3] && backend.conv_channels(x.value().dtype(), w[3]) != in[3]))
     throw UserError(fmt::format("{} is {} but its input has {} channels", layer.weight->name, w.str(), in[3]));
   if (layer.norm.weight->shape[0] != w[0])
     throw UserError(
@@ -39,11 +41,47 @@ ConvGeometry geometry_of(const Var& x, const ConvNorm& layer) {
   return geometry;
 }
 
+/// Weights with zeros for the channels that only the activations have.
+Tensor widened(const Tensor& weights, std::int64_t channels) {
+  const Shape& shape = weights.shape();
+  const Tensor wide =
+      Tensor::zeros(weights.device(), {shape[0], shape[1], shape[2], channels}, weights.dtype(), Tag::workspace);
+  const kernels::CopyColumnsArgs args{.rows = shape[0] * shape[1] * shape[2],
+                                      .columns = shape[3],
+                                      .dtype = weights.dtype(),
+                                      .from = weights.raw(),
+                                      .from_stride = shape[3],
+                                      .to = wide.raw(),
+                                      .to_stride = channels};
+  weights.device().run([&](auto exec) { kernels::copy_columns(args, exec); });
+  return wide;
+}
+
+/// The weights as the backend takes them. One launch converts all parameters of the block, once per tape: they do not change
+/// while it lives.
+Tensor conv_weights(Tape& tape, const Parameter& weight, const ConvGeometry& geometry) {
+  const DType type = tape.device().backend().conv_weight_type(geometry.dtype);
+  Tensor weights = weight.value;
+  if (type != weights.dtype()) {
+    const Tensor& values = weight.block->values();
+    Tensor& all = tape.kept(weight.block);
+    if (!all.defined()) {
+      all = Tensor::empty(tape.device(), values.shape(), type, Tag::weights);
+      const kernels::CastArgs cast{
+          .n = values.numel(), .from = values.dtype(), .to = type, .x = values.raw(), .out = all.raw()};
+      tape.device().run([&](auto exec) { kernels::cast(cast, exec); });
+    }
+    SWATH_CHECK(all.dtype() == type, "one tape, two types of activations");
+    weights = all.rows(weight.place.begin, weight.place.begin + weight.shape.numel()).view(weight.shape);
+  }
+  return weight.shape[3] == geometry.c ? weights : widened(weights, geometry.c);
+}
+
 /// A convolution's input and output, with what normalises the output; the backward pass needs all of it.
 struct Term {
   ConvNorm layer;
   ConvGeometry geometry;
-  Tensor x, y, mean, invstd;
+  Tensor weights, x, y, mean, invstd;
 
   std::int64_t channels() const { return geometry.k; }
   std::int64_t rows() const { return y.numel() / geometry.k; }
@@ -91,21 +129,44 @@ void batch_statistics(Device& device, Term& term) {
 
 /// The convolution and, in training, the statistics of its result.
 Term convolve(Tape& tape, const Var& x, const ConvNorm& layer) {
-  Term term{.layer = layer, .geometry = geometry_of(x, layer), .x = x.value(), .y = {}, .mean = {}, .invstd = {}};
-  term.y = Tensor::empty(tape.device(), term.geometry.output_shape(), term.geometry.dtype);
-  tape.device().backend().conv_forward(term.geometry, term.x, layer.weight->value, term.y);
+  Backend& backend = tape.device().backend();
+  const ConvGeometry geometry = geometry_of(backend, x, layer);
+  Term term{.layer = layer,
+            .geometry = geometry,
+            .weights = conv_weights(tape, *layer.weight, geometry),
+            .x = x.value(),
+            .y = Tensor::empty(tape.device(), geometry.output_shape(), geometry.dtype),
+            .mean = {},
+            .invstd = {}};
+  backend.conv_forward(geometry, term.x, term.weights, term.y);
   if (tape.training()) batch_statistics(tape.device(), term);
   return term;
 }
 
+void weight_gradient(const Term& term, const Tensor& d_y) {
+  Parameter& weight = *term.layer.weight;
+  Backend& backend = d_y.device().backend();
+  const GradMode mode = weight.grad_mode();
+  if (mode == GradMode::skip) return;
+  if (term.geometry.c == weight.shape[3]) return backend.conv_backward_weight(term.geometry, term.x, d_y, weight.grad, mode);
+  const Tensor wide = Tensor::empty(d_y.device(), term.geometry.weight_shape(), DType::f32, Tag::workspace);
+  backend.conv_backward_weight(term.geometry, term.x, d_y, wide, GradMode::overwrite);
+  const kernels::CopyColumnsArgs args{.rows = wide.numel() / term.geometry.c,
+                                      .columns = weight.shape[3],
+                                      .from = wide.raw(),
+                                      .from_stride = term.geometry.c,
+                                      .to = weight.grad.raw(),
+                                      .to_stride = weight.shape[3],
+                                      .mode = mode};
+  d_y.device().run([&](auto exec) { kernels::copy_columns(args, exec); });
+}
+
 /// The convolution's own gradients, from that of its result.
 void convolve_backward(const Term& term, const Tensor& d_y, InputGradients& gradients, int input) {
-  Backend& backend = d_y.device().backend();
-  const GradMode mode = term.layer.weight->grad_mode();
-  if (mode != GradMode::skip) backend.conv_backward_weight(term.geometry, term.x, d_y, term.layer.weight->grad, mode);
+  weight_gradient(term, d_y);
   if (!gradients.needs(input)) return;
   const Tensor d_x = Tensor::empty(d_y.device(), term.geometry.input_shape(), term.geometry.dtype);
-  backend.conv_backward_data(term.geometry, d_y, term.layer.weight->value, d_x);
+  d_y.device().backend().conv_backward_data(term.geometry, d_y, term.weights, d_x);
   gradients.add(input, d_x);
 }
 

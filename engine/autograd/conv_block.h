@@ -37,7 +37,8 @@ struct ConvNorm {
 
 using kernels::Activation;
 
-/// activation(norm(conv(x))). x: N×H×W×C → N×OH×OW×K. Throws UserError where x does not fit the layer.
+/// activation(norm(conv(x))). x: N×H×W×C → N×OH×OW×K; images may have Backend::conv_channels(type, C) channels instead, the
+/// further ones zero. Throws UserError where x does not fit the layer.
 Var conv_norm(Tape& tape, const Var& x, const ConvNorm& layer, Activation activation);
 
 /// relu(norm(conv(x)) + residual).

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -77,6 +78,9 @@ class Tape {
   /// The gradient collected for a Var made by input(); undefined when none reached it.
   Tensor gradient(const Var& var) const;
 
+  /// A tensor that lives as long as the tape, undefined until the caller sets it: one for each owner.
+  Tensor& kept(const void* owner) { return kept_[owner]; }
+
   /// While alive, recorded operations keep nothing and parameters get no gradient (frozen parts, evaluation).
   class NoGradient {
    public:
@@ -113,6 +117,7 @@ class Tape {
   int no_gradient_ = 0;
   std::vector<Node> nodes_;
   std::vector<Slot> slots_;
+  std::map<const void*, Tensor> kept_;
 };
 
 }  // namespace swath

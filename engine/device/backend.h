@@ -76,7 +76,12 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  /// y = x ∗ w. x: geometry.input_shape(), w: weight_shape() f32, y: output_shape().
+  /// The type in which convolutions of such activations take their weights.
+  virtual DType conv_weight_type(DType /*activations*/) const { return DType::f32; }
+  /// How many channels an image of such elements should have for its first convolution; those beyond its own are zero.
+  virtual std::int64_t conv_channels(DType /*activations*/, std::int64_t channels) const { return channels; }
+
+  /// y = x ∗ w. x: geometry.input_shape(), w: weight_shape() of conv_weight_type(), y: output_shape().
   virtual void conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) = 0;
   /// dx from dy; overwrites dx.
   virtual void conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) = 0;

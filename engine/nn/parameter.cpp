@@ -31,7 +31,7 @@ GradMode Parameter::grad_mode() {
 Parameter& ParameterBlock::declare(const std::string& name, Shape shape, ParameterGroup group, Initializer init) {
   SWATH_CHECK(!device_, "parameter {} declared after allocate()", name);
   if (find(name)) throw UserError(fmt::format("two parameters are named {}; rename one", name));
-  parameters_.push_back({.name = name, .shape = shape, .group = group, .value = {}, .grad = {}, .place = {}});
+  parameters_.push_back({.block = this, .name = name, .shape = shape, .group = group, .value = {}, .grad = {}, .place = {}});
   inits_.push_back(std::move(init));
   return parameters_.back();
 }

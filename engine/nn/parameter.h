@@ -28,7 +28,11 @@ struct ParameterRange {
   bool operator==(const ParameterRange&) const = default;
 };
 
+class ParameterBlock;
+
 struct Parameter {
+  /// Where it was declared.
+  const ParameterBlock* block = nullptr;
   std::string name;
   Shape shape;
   ParameterGroup group;

@@ -105,7 +105,7 @@ void check_convolution(Device& device, const ConvGeometry& g) {
 
   Backend& backend = device.backend();
   const Tensor x_on = upload(device, g.input_shape(), x, g.dtype), dy_on = upload(device, g.output_shape(), dy, g.dtype);
-  const Tensor w_on = Tensor::from_host(device, g.weight_shape(), w);
+  const Tensor w_on = upload(device, g.weight_shape(), w, g.dtype);
   const Tensor y = Tensor::empty(device, g.output_shape(), g.dtype), dx = Tensor::empty(device, g.input_shape(), g.dtype);
   backend.conv_forward(g, x_on, w_on, y);
   expect_close("y", download(y), want.y, rounding);

@@ -1,4 +1,4 @@
-// Convolutions: float32 weights are converted for bf16 activations, and their gradient is widened or accumulated.
+// Convolutions: the gradient of the weights comes in the activations' type, and is widened or accumulated.
 #include "engine/device/cuda/conv.h"
 
 #include <optional>
@@ -68,24 +68,6 @@ void Convolutions::execute(const ConvGeometry& geometry, ConvPass pass, void* x,
   const Storage workspace(pool_, static_cast<std::size_t>(plan->workspace_bytes()), Tag::workspace);
   plan->execute(handle_, x, w, y, workspace.data());
   context_->after_call(name_of(pass));
-}
-
-void Convolutions::forward(const ConvGeometry& geometry, void* x, const float* w, void* y) {
-  const std::int64_t count = geometry.weight_shape().numel();
-  if (geometry.dtype == DType::f32) return execute(geometry, ConvPass::forward, x, const_cast<float*>(w), y);
-  const Storage weights(pool_, static_cast<std::size_t>(count) * kernels::size_of(geometry.dtype), Tag::workspace);
-  kernels::cast({.n = count, .from = DType::f32, .to = geometry.dtype, .x = w, .out = weights.data()},
-                kernels::CudaStream{context_->stream()});
-  execute(geometry, ConvPass::forward, x, weights.data(), y);
-}
-
-void Convolutions::backward_data(const ConvGeometry& geometry, void* dy, const float* w, void* dx) {
-  const std::int64_t count = geometry.weight_shape().numel();
-  if (geometry.dtype == DType::f32) return execute(geometry, ConvPass::backward_data, dx, const_cast<float*>(w), dy);
-  const Storage weights(pool_, static_cast<std::size_t>(count) * kernels::size_of(geometry.dtype), Tag::workspace);
-  kernels::cast({.n = count, .from = DType::f32, .to = geometry.dtype, .x = w, .out = weights.data()},
-                kernels::CudaStream{context_->stream()});
-  execute(geometry, ConvPass::backward_data, dx, weights.data(), dy);
 }
 
 void Convolutions::backward_weight(const ConvGeometry& geometry, void* x, void* dy, float* dw, GradMode mode) {

@@ -1,4 +1,4 @@
-// Convolutions through cuDNN: NHWC activations, K×R×S×C float32 weights, plans made once per geometry and pass.
+// Convolutions through cuDNN: NHWC activations, K×R×S×C weights of their type, plans made once per geometry and pass.
 #pragma once
 #include <memory>
 #include <vector>
@@ -11,7 +11,7 @@
 
 namespace swath::cuda {
 
-/// Workspace and converted weights come from `pool`. Pointers are the first elements of dense device arrays of the
+/// Workspace comes from `pool`. Pointers are the first elements of dense device arrays of the
 /// geometry's shapes; the batch is at least one.
 class Convolutions {
  public:
@@ -20,8 +20,11 @@ class Convolutions {
   Convolutions(const Convolutions&) = delete;
   Convolutions& operator=(const Convolutions&) = delete;
 
-  void forward(const ConvGeometry& geometry, void* x, const float* w, void* y);
-  void backward_data(const ConvGeometry& geometry, void* dy, const float* w, void* dx);
+  void forward(const ConvGeometry& geometry, void* x, void* w, void* y) { execute(geometry, ConvPass::forward, x, w, y); }
+  void backward_data(const ConvGeometry& geometry, void* dy, void* w, void* dx) {
+    execute(geometry, ConvPass::backward_data, dx, w, dy);
+  }
+  /// `dw` is float32, whatever the activations are.
   void backward_weight(const ConvGeometry& geometry, void* x, void* dy, float* dw, GradMode mode);
 
   /// From now on plans that are executed are appended to `list`, until it is null: captured work needs the code of its plans.

@@ -32,19 +32,19 @@ CudaBackend::CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr
 void CudaBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
   expect_possible(geometry);
   expect("x", x, geometry.input_shape(), geometry.dtype);
-  expect("w", w, geometry.weight_shape(), DType::f32);
+  expect("w", w, geometry.weight_shape(), geometry.dtype);
   expect("y", y, geometry.output_shape(), geometry.dtype);
   context_->make_current();
-  if (geometry.n) convolutions_.forward(geometry, x.raw(), w.data<float>(), y.raw());
+  if (geometry.n) convolutions_.forward(geometry, x.raw(), w.raw(), y.raw());
 }
 
 void CudaBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
   expect_possible(geometry);
   expect("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect("w", w, geometry.weight_shape(), DType::f32);
+  expect("w", w, geometry.weight_shape(), geometry.dtype);
   expect("dx", dx, geometry.input_shape(), geometry.dtype);
   context_->make_current();
-  if (geometry.n) convolutions_.backward_data(geometry, dy.raw(), w.data<float>(), dx.raw());
+  if (geometry.n) convolutions_.backward_data(geometry, dy.raw(), w.raw(), dx.raw());
 }
 
 void CudaBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
