@@ -14,26 +14,35 @@ __global__ void __launch_bounds__(kSumThreads)
   const T* x = static_cast<const T*>(p.x);
   float* partial = static_cast<float*>(p.workspace);
   float* own = partial + 3 * static_cast<std::int64_t>(blockIdx.y) * p.channels;
+  __shared__ Cell shift[kMaxLanes];
   float sums[2][kCell] = {};
   if (at.valid > 0) {
-    const std::int64_t first = end - begin < batch_norm_plan::kShiftRows ? end - begin : batch_norm_plan::kShiftRows;
-    Cell shift{};
-    for (std::int64_t r = 0; r < first; ++r) {
-      const Cell v = load_cell<kWide>(x + (begin + r) * p.channels + at.begin, at.valid);
+    if (threadIdx.y == 0) {
+      const std::int64_t first = end - begin < batch_norm_plan::kShiftRows ? end - begin : batch_norm_plan::kShiftRows;
+      Cell mean{};
+      for (std::int64_t r = begin; r < begin + first; ++r) {
+        const Cell v = load_cell<kWide>(x + r * p.channels + at.begin, at.valid);
 #pragma unroll
-      for (int k = 0; k < kCell; ++k) shift.v[k] += v.v[k] / static_cast<float>(first);
-    }
-    if (threadIdx.y == 0) store_cell<false>(own + at.begin, shift, at.valid);
-#pragma unroll 4
-    for (std::int64_t r = begin + threadIdx.y; r < end; r += blockDim.y) {
-      const Cell v = load_cell<kWide>(x + r * p.channels + at.begin, at.valid);
-#pragma unroll
-      for (int k = 0; k < kCell; ++k) {
-        const float d = v.v[k] - shift.v[k];
-        sums[0][k] += d;
-        sums[1][k] += d * d;
+        for (int k = 0; k < kCell; ++k) mean.v[k] += v.v[k] / static_cast<float>(first);
       }
+      store_cell<false>(own + at.begin, mean, at.valid);
+      shift[threadIdx.x] = mean;
     }
+  }
+  __syncthreads();
+  if (at.valid > 0) {
+    const Cell from = shift[threadIdx.x];
+    stream_rows<kWide ? 4 : 1>(
+        begin + threadIdx.y, end, blockDim.y,
+        [&](std::int64_t r) { return load_cell<kWide>(x + r * p.channels + at.begin, at.valid); },
+        [&](std::int64_t, const Cell& v) {
+#pragma unroll
+          for (int k = 0; k < kCell; ++k) {
+            const float d = v.v[k] - from.v[k];
+            sums[0][k] += d;
+            sums[1][k] += d * d;
+          }
+        });
   }
   store_sums<2>(sums, p.channels, own + p.channels);
   if (!last_of_group(p.counters)) return;
@@ -87,25 +96,36 @@ __global__ void __launch_bounds__(kMapThreads) apply_kernel(BatchNormApplyArgs p
   if (at.valid == 0) return;
   const Term<kWide> main(p.main, p, at), shortcut(kExtra == Extra::shortcut ? p.shortcut : p.main, p, at);
   const float floor = p.activation == Activation::relu ? 0.0f : -INFINITY;
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.y) * blockDim.y, mask_row = ceil_div(p.channels, kCell);
-  for (std::int64_t r = static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y; r < p.rows; r += stride) {
-    const std::int64_t i = r * p.channels + at.begin;
-    Cell v = load_cell<kWide>(static_cast<const T*>(p.main.x) + i, at.valid), extra{};
-    if constexpr (kExtra == Extra::residual) extra = load_cell<kWide>(static_cast<const T*>(p.residual) + i, at.valid);
-    if constexpr (kExtra == Extra::shortcut) extra = load_cell<kWide>(static_cast<const T*>(p.shortcut.x) + i, at.valid);
-    unsigned bits = 0;
+  const std::int64_t mask_row = ceil_div(p.channels, kCell);
+  struct Row {
+    Cell x, extra;
+  };
+  stream_rows<kWide ? 2 : 1>(
+      static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y, p.rows,
+      static_cast<std::int64_t>(gridDim.y) * blockDim.y,
+      [&](std::int64_t r) {
+        const std::int64_t i = r * p.channels + at.begin;
+        Row row;
+        row.x = load_cell<kWide>(static_cast<const T*>(p.main.x) + i, at.valid);
+        if constexpr (kExtra == Extra::residual) row.extra = load_cell<kWide>(static_cast<const T*>(p.residual) + i, at.valid);
+        if constexpr (kExtra == Extra::shortcut)
+          row.extra = load_cell<kWide>(static_cast<const T*>(p.shortcut.x) + i, at.valid);
+        return row;
+      },
+      [&](std::int64_t r, Row& row) {
+        unsigned bits = 0;
 #pragma unroll
-    for (int k = 0; k < kCell; ++k) {
-      float y = main(v, k);
-      if constexpr (kExtra == Extra::residual) y += extra.v[k];
-      if constexpr (kExtra == Extra::shortcut) y += shortcut(extra, k);
-      y = y < floor ? floor : y;
-      bits |= (y > 0 ? 1u : 0u) << k;
-      v.v[k] = y;
-    }
-    store_cell<kWide>(static_cast<T*>(p.y) + i, v, at.valid);
-    if (p.mask) p.mask[r * mask_row + at.begin / kCell] = static_cast<std::uint8_t>(bits & ((1u << at.valid) - 1));
-  }
+        for (int k = 0; k < kCell; ++k) {
+          float y = main(row.x, k);
+          if constexpr (kExtra == Extra::residual) y += row.extra.v[k];
+          if constexpr (kExtra == Extra::shortcut) y += shortcut(row.extra, k);
+          y = y < floor ? floor : y;
+          bits |= (y > 0 ? 1u : 0u) << k;
+          row.x.v[k] = y;
+        }
+        store_cell<kWide>(static_cast<T*>(p.y) + r * p.channels + at.begin, row.x, at.valid);
+        if (p.mask) p.mask[r * mask_row + at.begin / kCell] = static_cast<std::uint8_t>(bits & ((1u << at.valid) - 1));
+      });
 }
 
 template <bool kWide, class T>
@@ -120,6 +140,7 @@ void apply(const BatchNormApplyArgs& p, CudaStream exec) {
 /// The incoming gradient as one or two tensors, and ReLU's mask as bits.
 template <class T, Mask kMask>
 struct Elements {
+  static constexpr int kBatch = 2;
   const T *first, *second;  // second may be null
   const std::uint8_t* mask;
   std::int64_t mask_row;

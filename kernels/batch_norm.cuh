@@ -30,6 +30,7 @@ __device__ __forceinline__ Channels channels_of_thread(std::int64_t channels) {
   return {begin, static_cast<int>(left < 0 ? 0 : left < kCell ? left : kCell)};
 }
 
+/// Elements beyond the valid ones repeat the last: nobody uses them.
 template <bool kWide, class T>
 __device__ __forceinline__ Cell load_cell(const T* p, int valid) {
   if constexpr (kWide) {
@@ -37,7 +38,7 @@ __device__ __forceinline__ Cell load_cell(const T* p, int valid) {
   } else {
     Cell cell;
 #pragma unroll
-    for (int k = 0; k < kCell; ++k) cell.v[k] = k < valid ? to_float(p[k]) : 0.0f;
+    for (int k = 0; k < kCell; ++k) cell.v[k] = to_float(p[min(k, valid - 1)]);
     return cell;
   }
 }
@@ -50,6 +51,25 @@ __device__ __forceinline__ void store_cell(T* p, const Cell& cell, int valid) {
 #pragma unroll
     for (int k = 0; k < kCell; ++k)
       if (k < valid) p[k] = from_float<T>(cell.v[k]);
+  }
+}
+
+/// Calls use(row, read(row)) for the rows begin, begin + step, … below end; kBatch rows are on their way before one is used.
+template <int kBatch, class Read, class Use>
+__device__ __forceinline__ void stream_rows(std::int64_t begin, std::int64_t end, std::int64_t step, const Read& read,
+                                            const Use& use) {
+  using Row = decltype(read(begin));
+  std::int64_t r = begin;
+  for (; r + (kBatch - 1) * step < end; r += kBatch * step) {
+    Row rows[kBatch];
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) rows[b] = read(r + b * step);
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) use(r + b * step, rows[b]);
+  }
+  for (; r < end; r += step) {
+    Row row = read(r);
+    use(r, row);
   }
 }
 
@@ -126,6 +146,11 @@ __host__ __device__ inline Coefficients coefficients_in(float* workspace, std::i
   return {at, at + channels, at + 2 * channels};
 }
 
+/// A row's cells: the incoming gradient and what it meets.
+struct BackwardRow {
+  Cell g, x, other;
+};
+
 /// What both backward passes read beside the incoming gradient.
 struct Backward {
   std::int64_t rows, channels;
@@ -171,8 +196,19 @@ struct Recomputed {
   }
 };
 
+/// Source::read<kWide>(row, element, channels of the thread) is the incoming gradient of a cell, masked where it has bits;
+/// Source::kBatch says how many rows a thread has registers for at a time.
+template <bool kWide, class T, bool kShortcut, class Source>
+__device__ __forceinline__ BackwardRow read_row(const Backward& p, const Source& source, std::int64_t r, const Channels& at) {
+  const std::int64_t i = r * p.channels + at.begin;
+  BackwardRow row;
+  row.x = load_cell<kWide>(static_cast<const T*>(p.main.x) + i, at.valid);
+  if constexpr (kShortcut) row.other = load_cell<kWide>(static_cast<const T*>(p.shortcut.x) + i, at.valid);
+  row.g = source.template read<kWide>(r, i, at);
+  return row;
+}
+
 /// First pass: Σ g, Σ g (x − μ) of both terms per chunk, and by the last block the coefficients and parameters' gradients.
-/// Source::read<kWide>(row, element, channels of the thread) is the incoming gradient of a cell, masked where it has bits.
 template <bool kWide, class T, Mask kMask, bool kShortcut, class Source>
 __global__ void __launch_bounds__(kSumThreads)
     backward_sums_kernel(Backward p, Source source, std::int64_t chunk_rows, std::int64_t chunks) {
@@ -185,22 +221,18 @@ __global__ void __launch_bounds__(kSumThreads)
     Cell shortcut_mean{};
     if constexpr (kShortcut) shortcut_mean = load_cell<kWide>(p.shortcut.mean + at.begin, at.valid);
     const Recomputed<kWide, kMask> mask(p.main, at);
-#pragma unroll 2
-    for (std::int64_t r = begin + threadIdx.y; r < end; r += blockDim.y) {
-      const std::int64_t i = r * p.channels + at.begin;
-      Cell g = source.template read<kWide>(r, i, at);
-      const Cell x = load_cell<kWide>(static_cast<const T*>(p.main.x) + i, at.valid);
-      mask.apply(g, x, mean);
-      Cell other{};
-      if constexpr (kShortcut) other = load_cell<kWide>(static_cast<const T*>(p.shortcut.x) + i, at.valid);
-      if (p.store) store_cell<kWide>(static_cast<T*>(p.store) + i, g, at.valid);
+    stream_rows<kWide ? Source::kBatch : 1>(
+        begin + threadIdx.y, end, blockDim.y, [&](std::int64_t r) { return read_row<kWide, T, kShortcut>(p, source, r, at); },
+        [&](std::int64_t r, BackwardRow& row) {
+          mask.apply(row.g, row.x, mean);
+          if (p.store) store_cell<kWide>(static_cast<T*>(p.store) + r * p.channels + at.begin, row.g, at.valid);
 #pragma unroll
-      for (int k = 0; k < kCell; ++k) {
-        sums[0][k] += g.v[k];
-        sums[1][k] += g.v[k] * (x.v[k] - mean.v[k]);
-        if constexpr (kShortcut) sums[2][k] += g.v[k] * (other.v[k] - shortcut_mean.v[k]);
-      }
-    }
+          for (int k = 0; k < kCell; ++k) {
+            sums[0][k] += row.g.v[k];
+            sums[1][k] += row.g.v[k] * (row.x.v[k] - mean.v[k]);
+            if constexpr (kShortcut) sums[2][k] += row.g.v[k] * (row.other.v[k] - shortcut_mean.v[k]);
+          }
+        });
   }
   float* partial = p.workspace + batch_norm_plan::kCoefficients * p.channels;
   store_sums<kSums>(sums, p.channels, partial + blockIdx.y * kSums * p.channels);
@@ -244,16 +276,16 @@ __global__ void __launch_bounds__(kMapThreads) backward_input_kernel(Backward p,
   const InputGradient<kWide, T> main(p.main, coefficients_in(p.workspace, p.channels, 0), at);
   const InputGradient<kWide, T> shortcut(kShortcut ? p.shortcut : p.main, coefficients_in(p.workspace, p.channels, kShortcut),
                                          at);
-  const std::int64_t stride = static_cast<std::int64_t>(gridDim.y) * blockDim.y;
-  for (std::int64_t r = static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y; r < p.rows; r += stride) {
-    const std::int64_t i = r * p.channels + at.begin;
-    Cell g = source.template read<kWide>(r, i, at);
-    const Cell x = load_cell<kWide>(static_cast<const T*>(p.main.x) + i, at.valid);
-    mask.apply(g, x, main.mean);
-    main.store(p.d_main.d_x, i, at.valid, g, x);
-    if constexpr (kShortcut)
-      shortcut.store(p.d_shortcut.d_x, i, at.valid, g, load_cell<kWide>(static_cast<const T*>(p.shortcut.x) + i, at.valid));
-  }
+  stream_rows<kShortcut || !kWide ? 1 : Source::kBatch>(
+      static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y, p.rows,
+      static_cast<std::int64_t>(gridDim.y) * blockDim.y,
+      [&](std::int64_t r) { return read_row<kWide, T, kShortcut>(p, source, r, at); },
+      [&](std::int64_t r, BackwardRow& row) {
+        const std::int64_t i = r * p.channels + at.begin;
+        mask.apply(row.g, row.x, main.mean);
+        main.store(p.d_main.d_x, i, at.valid, row.g, row.x);
+        if constexpr (kShortcut) shortcut.store(p.d_shortcut.d_x, i, at.valid, row.g, row.other);
+      });
 }
 
 inline dim3 block_of(const CudaPlan& plan, int threads) {
@@ -264,7 +296,7 @@ inline dim3 chunk_grid(const CudaPlan& plan) {
 }
 /// A pass without sums: up to 8 rows for each thread, fewer where the device would not be full.
 inline dim3 row_grid(const CudaPlan& plan, std::int64_t rows) {
-  const std::int64_t passes = ceil_div(rows, kMapThreads / plan.lanes), full = ceil_div(132 * 8, plan.groups);
+  const std::int64_t passes = ceil_div(rows, kMapThreads / plan.lanes), full = ceil_div(132 * 4, plan.groups);
   const std::int64_t blocks = std::clamp<std::int64_t>(ceil_div(passes, 8), std::min(passes, full), 65535);
   return {static_cast<unsigned>(plan.groups), static_cast<unsigned>(std::max<std::int64_t>(1, blocks))};
 }

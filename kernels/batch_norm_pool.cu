@@ -20,16 +20,6 @@ Sizes sizes_of(const PoolGeometry& g) {
 
 /// 8 bytes of the index.
 template <bool kWide>
-__device__ __forceinline__ void load_taps(const std::uint8_t* from, int valid, std::uint8_t (&taps)[kCell]) {
-  if constexpr (kWide) {
-    const uint2 word = *reinterpret_cast<const uint2*>(from);
-    memcpy(taps, &word, sizeof word);
-  } else {
-#pragma unroll
-    for (int k = 0; k < kCell; ++k) taps[k] = k < valid ? from[k] : std::uint8_t{0xff};
-  }
-}
-template <bool kWide>
 __device__ __forceinline__ void store_taps(std::uint8_t* to, int valid, const int (&taps)[kCell]) {
   if constexpr (kWide) {
     const auto four = [&](int k) {
@@ -89,9 +79,25 @@ __global__ void __launch_bounds__(kMapThreads) pool_kernel(BatchNormPoolArgs p, 
 /// The gradient of a pixel: the sum over the windows whose maximum it was.
 template <class T>
 struct Windows {
+  static constexpr int kBatch = 1;
   const T *first, *second;  // second may be null
   const std::uint8_t* index;
   Sizes z;
+
+  /// Adds what 8 channels of one window give to the pixel at `tap`.
+  __device__ void add_window(std::int64_t i, int tap, Cell& sum) const {
+    const uint2 word = *reinterpret_cast<const uint2*>(index + i);
+    std::uint8_t taps[kCell];
+    memcpy(taps, &word, sizeof word);
+    Cell g = load_cell<true>(first + i, kCell);
+    if (second) {
+      const Cell more = load_cell<true>(second + i, kCell);
+#pragma unroll
+      for (int k = 0; k < kCell; ++k) g.v[k] += more.v[k];
+    }
+#pragma unroll
+    for (int k = 0; k < kCell; ++k) sum.v[k] += taps[k] == tap ? g.v[k] : 0.0f;
+  }
 
   template <bool kWide>
   __device__ Cell read(std::int64_t pixel_of_all, std::int64_t, const Channels& at) const {
@@ -103,21 +109,23 @@ struct Windows {
     const int column_begin = column < z.window ? 0 : (column - z.window) / z.stride + 1;
     const int column_end = min(column / z.stride + 1, z.out_width);
     Cell sum{};
+#pragma unroll 1
     for (int r = row_begin; r < row_end; ++r) {
+#pragma unroll 1
       for (int s = column_begin; s < column_end; ++s) {
         const std::int64_t i =
             ((static_cast<std::int64_t>(image) * z.out_height + r) * z.out_width + s) * z.channels + at.begin;
         const int tap = (row - r * z.stride) * z.window + column - s * z.stride;
-        std::uint8_t taps[kCell];
-        load_taps<kWide>(index + i, at.valid, taps);
-        Cell g = load_cell<kWide>(first + i, at.valid);
-        if (second) {
-          const Cell more = load_cell<kWide>(second + i, at.valid);
+        if constexpr (kWide) {
+          add_window(i, tap, sum);
+        } else {
 #pragma unroll
-          for (int k = 0; k < kCell; ++k) g.v[k] += more.v[k];
+          for (int k = 0; k < kCell; ++k) {
+            const std::int64_t j = i + min(k, at.valid - 1);
+            const float g = to_float(first[j]) + (second ? to_float(second[j]) : 0.0f);
+            sum.v[k] += index[j] == tap ? g : 0.0f;
+          }
         }
-#pragma unroll
-        for (int k = 0; k < kCell; ++k) sum.v[k] += taps[k] == tap ? g.v[k] : 0.0f;
       }
     }
     return sum;

@@ -8,9 +8,11 @@ using namespace kernels;
 
 namespace {
 
-/// Rows are the pixels of a batch: 32 images of 56 × 56.
+/// Rows are the pixels of a batch: 32 images of 56 × 56. Counted in the type that the kernels' cells are made for.
 std::vector<Axis> activation_axes() {
-  return {rows_axis({100'352}, 4096), {.name = "channels", .values = {64, 256}, .counted = 64, .high = 1 << 16}, bits_axis()};
+  Axis bits = bits_axis();
+  bits.counted = 16;
+  return {rows_axis({100'352}, 16384), {.name = "channels", .values = {64, 256}, .counted = 64, .high = 1 << 16}, bits};
 }
 
 double bytes_of(const Sizes& sizes, double passes) {
