@@ -1,17 +1,14 @@
 // swath eval: retrieval metrics of a trained network on a split, or of embeddings from any program (methods.md §8).
-#include <chrono>
 #include <functional>
 #include <optional>
 
 #include "apps/evaluation_files.h"
-#include "apps/progress.h"
-#include "apps/signals.h"
 #include "apps/trained_model.h"
+#include "apps/tsne_progress.h"
 #include "data/file.h"
 #include "data/label_npy.h"
 #include "engine/io/npy.h"
 #include "retrieval/svg.h"
-#include "retrieval/tsne.h"
 
 namespace swath::app {
 
@@ -34,7 +31,7 @@ struct NpyRows {
   std::int64_t rows = 0, dim = 0;
   LabelMasks labels;
 
-  LabelledEmbeddings view() const { return {{embeddings.data(), rows, dim}, {labels.data(), labels.rows(), labels.classes()}}; }
+  LabelledEmbeddings view() const { return {{embeddings.data(), rows, dim}, view_of(labels)}; }
 };
 
 NpyRows read_rows(const std::string& embeddings_file, const std::string& labels_file) {
@@ -78,38 +75,33 @@ Evaluation score(const Scored& scored, const EvaluateOptions& options) {
   return scored.gallery ? evaluate(scored.queries, *scored.gallery, options) : evaluate(scored.queries, options);
 }
 
-std::vector<std::string> draw_tsne(const EvalArgs& args, const Scored& scored, const RetrieverOptions& retriever,
-                                   Output& output) {
-  Progress progress;
-  const auto started = std::chrono::steady_clock::now();
-  TsneOptions options{.perplexity = args.perplexity, .seed = scored.seed, .retriever = retriever};
-  options.progress = [&](std::int64_t done, std::int64_t total) {
-    throw_if_stopped("stopped during t-SNE; its files were not written");
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    const double left = seconds * static_cast<double>(total - done) / static_cast<double>(done);
-    progress.update(fmt::format("t-SNE  {}/{}  ETA {}", done, total, duration(left)),
-                    done == total ? Progress::When::always : Progress::When::throttled);
-  };
-  const Tsne map = tsne(scored.queries.embeddings, options);
+FileTexts draw_tsne(const EvalArgs& args, const Scored& scored, const RetrieverOptions& retriever, Output& output) {
+  const TsneOptions options{.perplexity = args.perplexity, .seed = scored.seed, .retriever = retriever};
+  const Tsne map = tsne_with_progress(scored.queries.embeddings, options);
   output.json()["tsne"] = {{"kl", map.kl}, {"perplexity", args.perplexity}};
   output.text(fmt::format("t-SNE: perplexity {:g}, KL divergence {:.4f}\n", args.perplexity, map.kl));
-  return write_tsne({scored.queries, scored.ids, scored.classes, args.perplexity, map.kl, &map.points}, args.out);
+  return tsne_files({scored.queries, scored.ids, scored.classes, args.perplexity, map.kl, &map.points});
 }
 
 /// Metrics as text; with --out the files, of which `samples` draws the picture of retrieved images, where there are images.
 void report(const EvalArgs& args, const Scored& scored, const EvaluateOptions& options,
-            const std::function<std::vector<std::string>(const Evaluation&)>& samples, Output& output) {
+            const std::function<FileTexts(const Evaluation&)>& samples, Output& output) {
   const Evaluation evaluation = score(scored, options);
   write_evaluation(evaluation, output);
   if (args.out.empty()) return;
-  std::vector<std::string> files = write_metrics(evaluation, args.out);
-  const auto add = [&](const std::vector<std::string>& more) { files.insert(files.end(), more.begin(), more.end()); };
-  if (!scored.gallery) add(write_overlap(scored.queries, args.out));
-  add(write_confusion(evaluation, scored.queries.labels, scored.gallery ? scored.gallery->labels : scored.queries.labels,
-                      scored.classes, args.out));
+  std::vector<std::string> files;
+  const auto add = [&](const FileTexts& texts) {
+    for (std::string& file : write_files(texts, args.out)) files.push_back(std::move(file));
+  };
+  add(metric_files(evaluation));
+  if (!scored.gallery) add(overlap_files(distance_overlap(scored.queries.embeddings, scored.queries.labels)));
+  add(confusion_files(evaluation, scored.queries.labels, scored.gallery ? scored.gallery->labels : scored.queries.labels,
+                      scored.classes));
   add(samples(evaluation));
   if (args.tsne) add(draw_tsne(args, scored, options.retriever, output));
-  if (args.png) add(write_pngs(files));
+  if (args.png) {
+    for (std::string& png : write_pngs(files)) files.push_back(std::move(png));
+  }
   for (const std::string& file : files) {
     output.json()["files"].push_back(file);
     output.text(file + "\n");
@@ -146,7 +138,7 @@ void eval_files(const EvalArgs& args, Output& output) {
   Scored scored{rows.view(), {}, class_names(args, rows.labels.classes()), numbered("row", rows.rows), config.seed};
   if (gallery) scored.gallery = gallery->view();
   report(
-      args, scored, options, [](const Evaluation&) { return std::vector<std::string>{}; }, output);
+      args, scored, options, [](const Evaluation&) { return FileTexts{}; }, output);
 }
 
 void eval_model(const EvalArgs& args, Output& output) {
@@ -180,8 +172,7 @@ void eval_model(const EvalArgs& args, Output& output) {
   if (!split.info().note.empty()) output.text(fmt::format("the images are {}\n", split.info().note));
   output.json()["note"] = split.info().note;
   const auto samples = [&](const Evaluation& evaluation) {
-    if (args.samples == 0) return std::vector<std::string>{};
-    return std::vector{write_samples(evaluation, {split, searched}, args.samples, args.out)};
+    return args.samples == 0 ? FileTexts{} : sample_files(evaluation, {split, searched}, args.samples);
   };
   report(args, scored, options, samples, output);
   if (args.memory) {

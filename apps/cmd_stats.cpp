@@ -1,9 +1,6 @@
 // swath stats: labels of each part of an archive (methods.md §8, label statistics).
 #include "apps/evaluation_files.h"
 #include "apps/packing.h"
-#include "data/file.h"
-#include "engine/io/file.h"
-#include "retrieval/plots.h"
 #include "retrieval/svg.h"
 
 namespace swath::app {
@@ -72,35 +69,6 @@ void print_table(const std::vector<PartLabels>& parts, const std::vector<LabelSt
   output.text("\n");
 }
 
-/// Of the images that carry the row's class, the share that carries the column's too.
-std::vector<double> shares_together(const LabelStatistics& statistics) {
-  const std::size_t classes = statistics.images.size();
-  std::vector<double> shares(classes * classes);
-  for (std::size_t a = 0; a < classes; ++a)
-    for (std::size_t b = 0; b < classes && statistics.images[a] > 0; ++b)
-      shares[a * classes + b] =
-          static_cast<double>(statistics.together[a * classes + b]) / static_cast<double>(statistics.images[a]);
-  return shares;
-}
-
-std::vector<std::string> draw(const std::string& part, const LabelStatistics& statistics,
-                              const std::vector<std::string>& classes, const std::string& folder) {
-  std::vector<std::string> numbers;
-  std::vector<double> images;
-  for (std::size_t k = 0; k < statistics.label_counts.size(); ++k) {
-    numbers.push_back(fmt::format("{} label{}", k, k == 1 ? "" : "s"));
-    images.push_back(static_cast<double>(statistics.label_counts[k]));
-  }
-  const std::vector<std::string> files{folder + "/labels-" + part + ".svg", folder + "/label-counts-" + part + ".svg",
-                                       folder + "/cooccurrence-" + part + ".svg"};
-  atomic_write(files[0], bar_chart({"Images per class, " + part, "share of images", classes, statistics.share}));
-  atomic_write(files[1], bar_chart({fmt::format("Labels per image, {}: {:.2f} on average", part, statistics.mean_labels),
-                                    "images", numbers, images}));
-  atomic_write(files[2], heat_map({"Classes that occur together, " + part, "images that carry this class",
-                                   "the share of them that carries this one too", classes, shares_together(statistics)}));
-  return files;
-}
-
 void run_stats(const StatsArgs& args, Output& output) {
   if (args.out.empty() && args.png) throw UserError("--png needs --out DIR, the folder for the pictures");
   if (args.png) require_svg_to_png();
@@ -121,9 +89,8 @@ void run_stats(const StatsArgs& args, Output& output) {
   print_table(parts, statistics, classes, output);
   output.json()["skipped"] = skips_of(prepared.dataset->report());
   if (args.out.empty()) return;
-  make_folder(args.out);
   for (std::size_t p = 0; p < parts.size(); ++p) {
-    std::vector<std::string> files = draw(parts[p].name, statistics[p], classes, args.out);
+    std::vector<std::string> files = write_files(label_files(parts[p].name, statistics[p], classes), args.out);
     if (args.png)
       for (const std::string& png : write_pngs(files)) files.push_back(png);
     for (const std::string& file : files) {

@@ -7,7 +7,6 @@
 #include "engine/io/file.h"
 #include "recipes/gallery.h"
 #include "retrieval/confusion.h"
-#include "retrieval/overlap.h"
 #include "retrieval/plots.h"
 #include "retrieval/svg.h"
 
@@ -20,30 +19,29 @@ std::vector<std::string> joined(std::vector<std::string> first, const std::vecto
   return first;
 }
 
+/// Of the images that carry the row's class, the share that carries the column's too.
+std::vector<double> shares_together(const LabelStatistics& statistics) {
+  const std::size_t classes = statistics.images.size();
+  std::vector<double> shares(classes * classes);
+  for (std::size_t a = 0; a < classes; ++a)
+    for (std::size_t b = 0; b < classes && statistics.images[a] > 0; ++b)
+      shares[a * classes + b] =
+          static_cast<double>(statistics.together[a * classes + b]) / static_cast<double>(statistics.images[a]);
+  return shares;
+}
+
 }  // namespace
 
-LabelView view_of(const LabelMasks& labels) { return {labels.data(), labels.rows(), labels.classes()}; }
-
-std::vector<std::string> write_metrics(const Evaluation& evaluation, const std::string& folder) {
-  make_folder(folder);
-  const std::vector<std::string> files{folder + "/metrics.csv", folder + "/metrics.json"};
-  atomic_write(files[0], evaluation.table.to_csv());
-  atomic_write(files[1], evaluation.table.to_json().dump(2) + "\n");
-  return files;
+FileTexts metric_files(const Evaluation& evaluation) {
+  return {{"metrics.csv", evaluation.table.to_csv()}, {"metrics.json", evaluation.table.to_json().dump(2) + "\n"}};
 }
 
-std::vector<std::string> write_overlap(const LabelledEmbeddings& rows, const std::string& folder) {
-  make_folder(folder);
-  const DistanceOverlap overlap = distance_overlap(rows.embeddings, rows.labels);
-  const std::vector<std::string> files{folder + "/overlap.svg", folder + "/overlap.json"};
-  atomic_write(files[0], density_plot(overlap));
-  atomic_write(files[1], overlap.to_json().dump(2) + "\n");
-  return files;
+FileTexts overlap_files(const DistanceOverlap& overlap) {
+  return {{"overlap.svg", density_plot(overlap)}, {"overlap.json", overlap.to_json().dump(2) + "\n"}};
 }
 
-std::vector<std::string> write_confusion(const Evaluation& evaluation, LabelView queries, LabelView gallery,
-                                         const std::vector<std::string>& classes, const std::string& folder) {
-  make_folder(folder);
+FileTexts confusion_files(const Evaluation& evaluation, LabelView queries, LabelView gallery,
+                          const std::vector<std::string>& classes) {
   std::vector<LabelConfusion> at_k;
   std::vector<std::string> header{"class", "queries"};
   for (const std::int64_t k : evaluation.table.ks) {
@@ -65,19 +63,15 @@ std::vector<std::string> write_confusion(const Evaluation& evaluation, LabelView
     recalls += csv_line(joined(begin, recall));
     diagonal.push_back(nearest.recall(c));
   }
-  const std::vector<std::string> files{folder + "/confusion.svg", folder + "/confusion.csv", folder + "/class_recall.svg",
-                                       folder + "/class_recall.csv"};
-  atomic_write(files[0], heat_map({"Label confusion, nearest neighbour", "class of the query",
-                                   "class of the neighbour; off the diagonal one that the query lacks", classes, shares}));
-  atomic_write(files[1], matrix);
-  atomic_write(files[2], bar_chart({"Recall@1 per class", "share of the class's queries whose nearest neighbour has it",
-                                    classes, diagonal}));
-  atomic_write(files[3], recalls);
-  return files;
+  return {{"confusion.svg", heat_map({"Label confusion, nearest neighbour", "class of the query",
+                                      "class of the neighbour; off the diagonal one that the query lacks", classes, shares})},
+          {"confusion.csv", matrix},
+          {"class_recall.svg", bar_chart({"Recall@1 per class", "share of the class's queries whose nearest neighbour has it",
+                                          classes, diagonal})},
+          {"class_recall.csv", recalls}};
 }
 
-std::vector<std::string> write_tsne(const TsneFiles& map, const std::string& folder) {
-  make_folder(folder);
+FileTexts tsne_files(const TsneMap& map) {
   const LabelView labels = map.rows.labels;
   std::vector<std::int64_t> images(labels.classes);
   for (std::int64_t i = 0; i < labels.rows; ++i)
@@ -103,15 +97,10 @@ std::vector<std::string> write_tsne(const TsneFiles& map, const std::string& fol
     csv += csv_line({map.ids[i], fmt::format("{}", (*map.points)[2 * i]), fmt::format("{}", (*map.points)[2 * i + 1]),
                      rarest < 0 ? "" : map.classes[rarest]});
   }
-  const std::vector<std::string> files{folder + "/tsne.svg", folder + "/tsne.csv"};
-  atomic_write(files[0], scatter_plot(scatter));
-  atomic_write(files[1], csv);
-  return files;
+  return {{"tsne.svg", scatter_plot(scatter)}, {"tsne.csv", csv}};
 }
 
-std::string write_samples(const Evaluation& evaluation, const SampleSplits& splits, std::int64_t count,
-                          const std::string& folder) {
-  make_folder(folder);
+FileTexts sample_files(const Evaluation& evaluation, const SampleSplits& splits, std::int64_t count) {
   RetrievedSamples samples;
   const std::int64_t shown = std::min(count, splits.queries.rows());
   for (std::int64_t i = 0; i < shown; ++i) samples.queries.push_back(i * splits.queries.rows() / shown);
@@ -122,9 +111,33 @@ std::string write_samples(const Evaluation& evaluation, const SampleSplits& spli
   samples.class_names = splits.queries.class_names();
   samples.query_image = [&](std::int64_t row) { return thumbnail_of(splits.queries.image(), splits.queries.row(row)); };
   samples.gallery_image = [&](std::int64_t row) { return thumbnail_of(splits.gallery.image(), splits.gallery.row(row)); };
-  const std::string file = folder + "/retrieved.svg";
-  atomic_write(file, samples_picture(samples));
-  return file;
+  return {{"retrieved.svg", samples_picture(samples)}};
+}
+
+FileTexts label_files(const std::string& part, const LabelStatistics& statistics, const std::vector<std::string>& classes) {
+  std::vector<std::string> numbers;
+  std::vector<double> images;
+  for (std::size_t k = 0; k < statistics.label_counts.size(); ++k) {
+    numbers.push_back(fmt::format("{} label{}", k, k == 1 ? "" : "s"));
+    images.push_back(static_cast<double>(statistics.label_counts[k]));
+  }
+  return {{"labels-" + part + ".svg", bar_chart({"Images per class, " + part, "share of images", classes, statistics.share})},
+          {"label-counts-" + part + ".svg",
+           bar_chart({fmt::format("Labels per image, {}: {:.2f} on average", part, statistics.mean_labels), "images", numbers,
+                      images})},
+          {"cooccurrence-" + part + ".svg",
+           heat_map({"Classes that occur together, " + part, "images that carry this class",
+                     "the share of them that carries this one too", classes, shares_together(statistics)})}};
+}
+
+std::vector<std::string> write_files(const FileTexts& files, const std::string& folder) {
+  make_folder(folder);
+  std::vector<std::string> names;
+  for (const auto& [name, text] : files) {
+    names.push_back(folder + "/" + name);
+    atomic_write(names.back(), text);
+  }
+  return names;
 }
 
 std::vector<std::string> write_pngs(const std::vector<std::string>& files) {

@@ -82,12 +82,6 @@ PackedSet open_existing_or_pack(TrainOptions options) {
 
 }  // namespace
 
-Part part_named(const std::string& name, const std::string& option) {
-  for (const Part part : kParts)
-    if (name == name_of(part)) return part;
-  throw UserError(fmt::format("{} is train, val or test, not {}", option, name));
-}
-
 void add_model_args(CLI::App* command, ModelArgs& args) {
   command->add_option("--run", args.run, "Folder of a training run")->type_name("DIR");
   command->add_option("--checkpoint", args.checkpoint, "best, last, untrained, or a file (default: best)")
@@ -98,7 +92,7 @@ void add_model_args(CLI::App* command, ModelArgs& args) {
 
 std::unique_ptr<TrainedModel> open_model(const ModelArgs& args) {
   install_stop_signals();
-  const Part part = part_named(args.part);
+  const Part part = part_named(args.part, "--part");
   Json json = base_config(args);
   apply_assignments(json, args.config);
   const TrainOptions options = options_of(json);

@@ -39,7 +39,5 @@ std::unique_ptr<TrainedModel> open_model(const ModelArgs& args);
 std::vector<float> embeddings_of(TrainedModel& model, Part part);
 /// The same of the chosen part.
 inline std::vector<float> embeddings_of(TrainedModel& model) { return embeddings_of(model, model.part); }
-/// Throws UserError that names the option for a name that is no part.
-Part part_named(const std::string& name, const std::string& option = "--part");
 
 }  // namespace swath::app

@@ -17,6 +17,12 @@ namespace swath {
 
 const char* name_of(Part part) { return part == Part::train ? "train" : part == Part::val ? "val" : "test"; }
 
+Part part_named(const std::string& name, const std::string& option) {
+  for (const Part part : kParts)
+    if (name == name_of(part)) return part;
+  throw UserError(fmt::format("{} is train, val or test, not {}", option, name));
+}
+
 namespace {
 
 bool is_header(const std::string& first) {

@@ -14,6 +14,8 @@ enum class Part : std::uint8_t { train, val, test };
 constexpr std::array<Part, 3> kParts{Part::train, Part::val, Part::test};
 /// "train", "val", "test".
 const char* name_of(Part part);
+/// Throws UserError that begins with `option` for a name that is no part.
+Part part_named(const std::string& name, const std::string& option);
 
 /// Image indices of each part, ascending, disjoint.
 struct Splits {

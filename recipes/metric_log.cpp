@@ -28,6 +28,14 @@ MetricRecord from_json(const Json& json) {
   return record;
 }
 
+bool is_record(const Json& json) {
+  const auto holds = [&](const char* key, auto is_type) { return json.contains(key) && is_type(json[key]); };
+  const auto text = [](const Json& value) { return value.is_string(); };
+  const auto count = [](const Json& value) { return value.is_number_integer(); };
+  return json.is_object() && holds("group", text) && holds("step", count) && holds("epoch", count) &&
+         (!json.contains("time") || json["time"].is_number());
+}
+
 std::string csv_header(const MetricRecord& record) {
   std::string line = "step,epoch";
   for (const auto& [name, value] : record.values) line += "," + name;
@@ -57,14 +65,19 @@ void MetricLog::write(const MetricRecord& record) {
   append(csv, csv_line(record));
 }
 
-std::vector<MetricRecord> MetricLog::read() const {
+std::vector<MetricRecord> MetricLog::read(std::int64_t* damaged) const {
   std::vector<MetricRecord> records;
+  std::int64_t others = 0;
   std::ifstream in(folder_ / kJsonl);
   for (std::string line; std::getline(in, line);) {
     const Json json = Json::parse(line, nullptr, false);
-    if (json.is_object() && json.contains("group") && json.contains("step") && json.contains("epoch"))
+    if (is_record(json)) {
       records.push_back(from_json(json));
+    } else if (!in.eof()) {  // the last line may be under way
+      ++others;
+    }
   }
+  if (damaged) *damaged = others;
   return records;
 }
 

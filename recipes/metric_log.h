@@ -31,8 +31,8 @@ class MetricLog {
   void truncate(std::uint64_t step, std::int64_t validated_epoch);
   /// Drops everything.
   void clear();
-  /// All records of metrics.jsonl in order.
-  std::vector<MetricRecord> read() const;
+  /// All records of metrics.jsonl in order; `damaged` gets the number of whole lines that are none.
+  std::vector<MetricRecord> read(std::int64_t* damaged = nullptr) const;
 
  private:
   void rewrite(const std::vector<MetricRecord>& kept);

@@ -3,11 +3,9 @@
 #include <array>
 #include <chrono>
 #include <ctime>
-#include <fstream>
-#include <map>
 
+#include "recipes/curves.h"
 #include "recipes/version.h"
-#include "retrieval/plots.h"
 
 namespace swath {
 
@@ -75,27 +73,13 @@ void RunDir::write_versions(const Device& device) {
 }
 
 void RunDir::write_curves() const {
-  std::map<std::string, Series> series;
-  for (const MetricRecord& record : log_.read()) {
-    if (record.group == "train") continue;
-    for (const auto& [name, value] : record.values) {
-      if (name.rfind("recall@", 0) != 0 && name.rfind("map@", 0) != 0) continue;
-      Series& line = series[record.group + " " + name];
-      line.name = record.group + " " + name;
-      line.x.push_back(static_cast<double>(record.epoch));
-      line.y.push_back(value);
-    }
-  }
-  LineChart chart{"Retrieval during training", "epoch", "", {}};
-  for (auto& [name, line] : series) chart.series.push_back(std::move(line));
-  if (!chart.series.empty()) atomic_write((path_ / "curves.svg").string(), line_chart(chart));
-
-  LineChart losses{"Training loss", "step", "loss", {{"loss", {}, {}}}};
-  for (const MetricRecord& record : log_.read()) {
-    if (record.group != "train") continue;
-    losses.series[0].x.push_back(static_cast<double>(record.step));
-    losses.series[0].y.push_back(record.values.front().second);
-  }
+  const std::vector<MetricRecord> records = log_.read();
+  const LineChart scores = score_chart(records, "Retrieval during training", [](const std::string& name) {
+    const std::string metric = metric_of(name);
+    return metric == "recall" || metric == "map";
+  });
+  const LineChart losses = step_chart(records, "loss");
+  if (!scores.series.empty()) atomic_write((path_ / "curves.svg").string(), line_chart(scores));
   if (!losses.series[0].x.empty()) atomic_write((path_ / "loss.svg").string(), line_chart(losses));
 }
 

@@ -1,7 +1,6 @@
 #include "recipes/trainer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "data/loader.h"
@@ -9,6 +8,7 @@
 #include "engine/optim/schedule.h"
 #include "kernels/nonfinite.h"
 #include "models/pretrained.h"
+#include "recipes/run_timing.h"
 #include "recipes/tracking/tracker.h"
 #include "recipes/validation.h"
 
@@ -17,8 +17,6 @@ namespace swath {
 namespace {
 
 constexpr const char* kOverlap = "overlap";
-
-double now_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 
@@ -45,9 +43,10 @@ struct Trainer::Impl {
   std::uint64_t train_checksum = 0;   // PackedSplit::content_checksum of the training split
 
   std::optional<Tracker> tracker;
+  std::optional<RunTiming> timing;  // while it runs
   TrainHooks hooks;
   TrainResult result;
-  double started = 0, reported = 0, waited = 0;
+  double started = 0, reported = 0, waited = 0, waited_before_step = 0;
   std::int64_t images_since_report = 0;
   std::uint64_t first_step = 0;
   double last_loss = 0;
@@ -168,6 +167,7 @@ struct Trainer::Impl {
   }
 
   void save() {
+    const PhaseTimer timer(*timing, Phase::checkpoints);
     require_sound_state();
     result.last_checkpoint = run_dir.checkpoints().save(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
   }
@@ -175,6 +175,7 @@ struct Trainer::Impl {
   bool stop_requested() const { return hooks.stop && hooks.stop->load(std::memory_order_relaxed); }
 
   void drain() {
+    const PhaseTimer timer(*timing, Phase::step);
     for (const StepStatistics& statistics : step->drain()) {
       MetricRecord record{"train", statistics.step + 1, epoch + 1, {}, 0};
       for (std::size_t i = 0; i < statistics.values.size(); ++i)
@@ -191,7 +192,7 @@ struct Trainer::Impl {
 
   void report(std::int64_t batches) {
     if (!hooks.progress) return;
-    const double now = now_seconds(), waiting = loader.seconds_waiting();
+    const double now = steady_seconds(), waiting = loader.seconds_waiting();
     const double span = std::max(1e-9, now - reported);
     const double all = static_cast<double>(options.epochs * batches);
     const auto here = static_cast<double>(steps_done - first_step);
@@ -220,20 +221,31 @@ struct Trainer::Impl {
         fmt::format("stopped on request after step {}; continue with --resume {}", steps_done, run_dir.path().string()));
   }
 
+  void run_step(const Batch& next) {
+    timing->add(Phase::waiting, loader.seconds_waiting() - waited_before_step);
+    waited_before_step = loader.seconds_waiting();
+    const PhaseTimer timer(*timing, Phase::step);
+    scalars.set_step(steps_done);
+    step->run(next);
+    ++steps_done;
+    timing->count_step(next.n);
+  }
+
   void train_epoch() {
     for (int group = 0; group < kParameterGroups; ++group) {
       const auto g = static_cast<ParameterGroup>(group);
       scalars.set_learning_rate(g, static_cast<float>(static_cast<double>(options.optimizer.group(g).lr) *
                                                       schedule_factor(options.schedule, epoch, options.epochs)));
     }
-    recipe->begin_epoch(epoch);
+    {
+      const PhaseTimer timer(*timing, Phase::preparation);
+      recipe->begin_epoch(epoch);
+    }
     Sampler& sampler = recipe->sampler();
     sampler.set_state({epoch, batch});
     loader.start(sampler);
     while (const Batch* next = loader.next()) {
-      scalars.set_step(steps_done);
-      step->run(*next);
-      ++steps_done;
+      run_step(*next);
       batch = next->next.batch;
       images_since_report += next->n;
       if (steps_done % static_cast<std::uint64_t>(options.run.log_every) == 0) {
@@ -264,17 +276,19 @@ struct Trainer::Impl {
     bool best = false;
     double recall = 0;
     for (const std::string& part : validation_parts(options.validation)) {
-      const double begun = now_seconds();
-      const ValidationScores scores = validate(device, *recipe, options, split_named(data, part), [this] {
+      const double begun = steady_seconds();
+      const ValidationScores scores = validate(device, *recipe, options, data[part_named(part, "validation.also")], [this] {
         if (stop_requested()) save_and_stop();
       });
+      timing->add(Phase::embedding, scores.embedding_seconds);
+      timing->add(Phase::scoring, scores.scoring_seconds);
       if (reports.empty()) recall = scores.recall_at_1;
       reports.push_back({.epoch = epoch,
                          .step = steps_done,
                          .part = part,
                          .table = scores.table,
                          .overlap = scores.overlap,
-                         .seconds = now_seconds() - begun});
+                         .seconds = steady_seconds() - begun});
     }
     validated_epoch = epoch;
     if (epoch > 0 && recall > best_recall) {
@@ -288,8 +302,9 @@ struct Trainer::Impl {
     run_dir.write_curves();
     for (const ValidationReport& made : reports)
       if (hooks.validated) hooks.validated(made);
-    if (best)
-      result.best_checkpoint = run_dir.checkpoints().save_best(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
+    if (!best) return;
+    const PhaseTimer timer(*timing, Phase::checkpoints);
+    result.best_checkpoint = run_dir.checkpoints().save_best(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
   }
 
   bool validation_due() const {
@@ -302,9 +317,11 @@ struct Trainer::Impl {
   TrainResult run(const TrainHooks& with) {
     hooks = with;
     tracker.emplace(run_dir.path(), run_dir.log(), options);
+    timing.emplace(run_dir.path());
+    started = reported = steady_seconds();
     try {
       const TrainResult made = train();
-      tracker->finish(ExitCode::ok, "");
+      finish(ExitCode::ok, "");
       return made;
     } catch (const Error& error) {
       finish_failed(error.code(), error.what());
@@ -318,16 +335,20 @@ struct Trainer::Impl {
     }
   }
 
+  void finish(ExitCode code, const std::string& sentence) {
+    timing->write(steady_seconds() - started);
+    tracker->finish(code, sentence);
+  }
+
   void finish_failed(ExitCode code, const std::string& sentence) {
     try {
-      tracker->finish(code, sentence);
+      finish(code, sentence);
     } catch (const std::exception& error) {
       log::warn("the logs lack the end of the run: {}", error.what());
     }
   }
 
   TrainResult train() {
-    started = reported = now_seconds();
     first_step = steps_done;
     while (true) {
       // Saved first, so that a kill during a long validation loses nothing; a resumed run then validates.
@@ -336,15 +357,16 @@ struct Trainer::Impl {
         save();
       if (due) {
         validate_and_log();
-        reported = now_seconds();
+        reported = steady_seconds();
       }
       if (due && finished) save();
       if (finished) break;
+      timing->write(steady_seconds() - started);
       if (stop_requested()) save_and_stop();
       train_epoch();
     }
     result.steps = steps_done;
-    result.seconds = now_seconds() - started;
+    result.seconds = steady_seconds() - started;
     return result;
   }
 };

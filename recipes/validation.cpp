@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "recipes/embed.h"
+#include "recipes/label_view.h"
+#include "recipes/run_timing.h"
 #include "retrieval/overlap.h"
 
 namespace swath {
@@ -45,13 +47,9 @@ std::vector<std::string> validation_parts(const ValidationOptions& options) {
   return parts;
 }
 
-const PackedSplit& split_named(const PackedSet& data, const std::string& part) {
-  return part == "train" ? data.train : part == "test" ? data.test : data.val;
-}
-
 void require_enough_images(const ValidationOptions& options, const PackedSet& data) {
   for (const std::string& part : validation_parts(options)) {
-    const std::int64_t rows = split_named(data, part).rows();
+    const std::int64_t rows = data[part_named(part, "validation.also")].rows();
     for (const std::int64_t k : with_recall_at_1(options.retrieval).ks)
       if (k >= rows)
         throw UserError(fmt::format("validation.retrieval.ks asks for {} neighbours, but {} has {} images; choose at most {}",
@@ -63,13 +61,17 @@ ValidationScores validate(Device& device, Recipe& recipe, const TrainOptions& op
                           const std::function<void()>& progress) {
   EmbedOptions embedding = embed_options(options);
   embedding.progress = [&](std::int64_t, std::int64_t) { progress(); };
+  const double started = steady_seconds();
   const std::vector<float> embeddings = embed_split(device, recipe, split, embedding);
-  const LabelledEmbeddings rows{{embeddings.data(), split.rows(), recipe.embedding_width()},
-                                {split.labels().data(), split.rows(), split.labels().classes()}};
+  const double embedded = steady_seconds();
+  const LabelledEmbeddings rows{{embeddings.data(), split.rows(), recipe.embedding_width()}, view_of(split.labels())};
   const MetricTable table = evaluate(rows, with_recall_at_1(options.validation.retrieval)).table;
-  ValidationScores scores{
-      .table = selected(table, options.validation.retrieval), .recall_at_1 = table.at("recall", 1), .overlap = {}};
+  ValidationScores scores;
+  scores.table = selected(table, options.validation.retrieval);
+  scores.recall_at_1 = table.at("recall", 1);
   if (options.validation.overlap) scores.overlap = distance_overlap(rows.embeddings, rows.labels).overlap;
+  scores.embedding_seconds = embedded - started;
+  scores.scoring_seconds = steady_seconds() - embedded;
   return scores;
 }
 

@@ -15,12 +15,11 @@ struct ValidationScores {
   MetricTable table;              // the metrics and K of validation.retrieval
   double recall_at_1 = 0;         // asked for or not
   std::optional<double> overlap;  // of distances, where validation.overlap asks for it
+  double embedding_seconds = 0, scoring_seconds = 0;
 };
 
 /// validation.part, then those of validation.also that are not it, each once.
 std::vector<std::string> validation_parts(const ValidationOptions& options);
-/// The split of the name train, val or test.
-const PackedSplit& split_named(const PackedSet& data, const std::string& part);
 /// Throws UserError for a split with too few images for the K asked for, which would only show in the first validation.
 void require_enough_images(const ValidationOptions& options, const PackedSet& data);
 /// Embeds and scores a split. `progress` is called after every batch and may throw to stop.

@@ -35,9 +35,9 @@ std::string Ticks::label(int i) const {
 }
 
 Axes::Axes(const std::string& title, const std::string& x_label, const std::string& y_label, const Ticks& x, const Ticks& y,
-           const std::vector<LegendEntry>& legend)
-    : x_(x), y_(y), svg_(kWidth, kHeight, title) {
-  svg_.text(24, 28, text_layout::fit(title, 16, kWidth - 48), {.size = 16, .bold = true});
+           const std::vector<LegendEntry>& legend, ChartSize size)
+    : x_(x), y_(y), svg_(size.width, size.height, title), size_(size), right_(size.width - 24), bottom_(size.height - 52) {
+  svg_.text(24, 28, text_layout::fit(title, 16, size_.width - 48), {.size = 16, .bold = true});
   top_ = draw_legend(legend) + 16;
   draw_grid(x_label, y_label);
 }
@@ -47,7 +47,7 @@ double Axes::draw_legend(const std::vector<LegendEntry>& legend) {
   for (const LegendEntry& entry : legend) {
     const std::string name = text_layout::fit(entry.name, 12, 240);
     const double width = 18 + text_layout::width(name, 12) + 16;
-    if (x > 24 && x + width > kWidth - 24) {
+    if (x > 24 && x + width > size_.width - 24) {
       x = 24;
       y += 20;
     }
@@ -70,7 +70,7 @@ void Axes::draw_grid(const std::string& x_label, const std::string& y_label) {
     svg_.text(x, bottom_ + 18, x_.label(i), {.size = 11, .anchor = TextAnchor::middle, .css_class = "soft"});
   }
   svg_.line(left_, bottom_, right_, bottom_, "axis");
-  svg_.text((left_ + right_) / 2, kHeight - 12, x_label, {.anchor = TextAnchor::middle});
+  svg_.text((left_ + right_) / 2, size_.height - 12, x_label, {.anchor = TextAnchor::middle});
   const double middle = (top_ + bottom_) / 2;
   svg_.text(20, middle, y_label, {.anchor = TextAnchor::middle, .rotate = -90});
 }

@@ -23,9 +23,8 @@ struct LegendEntry {
 
 class Axes {
  public:
-  static constexpr double kWidth = 760, kHeight = 440;
   Axes(const std::string& title, const std::string& x_label, const std::string& y_label, const Ticks& x, const Ticks& y,
-       const std::vector<LegendEntry>& legend);
+       const std::vector<LegendEntry>& legend, ChartSize size = {});
   std::pair<double, double> at(double x, double y) const;
   Svg& svg() { return svg_; }
 
@@ -34,7 +33,8 @@ class Axes {
   double draw_legend(const std::vector<LegendEntry>& legend);
   Ticks x_, y_;
   Svg svg_;
-  double left_ = 72, right_ = kWidth - 24, top_ = 0, bottom_ = kHeight - 52;
+  ChartSize size_;
+  double left_ = 72, right_, top_ = 0, bottom_;
 };
 
 }  // namespace swath

@@ -63,7 +63,7 @@ std::string line_chart(const LineChart& chart) {
     }
     legend.push_back({s.name, fmt::format("s{}", legend.size() % kColours)});
   }
-  Axes axes(chart.title, chart.x_label, chart.y_label, x.ticks(), y.ticks(), legend);
+  Axes axes(chart.title, chart.x_label, chart.y_label, x.ticks(), y.ticks(), legend, chart.size);
   for (std::size_t n = 0; n < chart.series.size(); ++n) {
     const Series& s = chart.series[n];
     Points run;

@@ -17,6 +17,7 @@ struct Series {
 struct LineChart {
   std::string title, x_label, y_label;
   std::vector<Series> series;
+  ChartSize size{};
 };
 /// Axes with round ticks, and a legend. Throws UserError when x and y of a series differ in length.
 std::string line_chart(const LineChart& chart);

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "engine/core/error.h"
+
 namespace swath {
 namespace {
 
@@ -194,6 +196,22 @@ void Svg::text(double x, double y, std::string_view text, const TextStyle& style
 void Svg::image(double x, double y, double width, double height, const std::vector<std::uint8_t>& png) {
   body_ += fmt::format("<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" xlink:href=\"data:image/png;base64,{}\"/>\n",
                        number(x), number(y), number(width), number(height), base64(png));
+}
+
+std::string_view svg_style() {
+  constexpr std::string_view kOpen = "<style>", kClose = "</style>\n";
+  return kStyle.substr(kOpen.size(), kStyle.size() - kOpen.size() - kClose.size());
+}
+
+std::string inline_svg(std::string_view file) {
+  const auto between = [&](std::string_view from, std::string_view to) {
+    const std::size_t begin = file.find(from), end = file.find(to, begin);
+    SWATH_CHECK(end != std::string_view::npos, "no file of the SVG writer");
+    return file.substr(begin + from.size(), end - begin - from.size());
+  };
+  const std::string_view element = between("<svg ", ">"), title = between("<title>", "</title>");
+  const std::string_view body = file.substr(file.find("</style>") + 8);
+  return fmt::format("<svg {} aria-label=\"{}\">{}", element, title, body);
 }
 
 std::string Svg::str() const {

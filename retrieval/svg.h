@@ -25,6 +25,11 @@ struct TextStyle {
   double rotate = 0;  // degrees about (x, y)
 };
 
+/// Of a chart, in pixels.
+struct ChartSize {
+  double width = 760, height = 440;
+};
+
 class Svg {
  public:
   static constexpr int kMarkers = 8;
@@ -48,6 +53,11 @@ class Svg {
   double width_, height_;
   std::string title_, body_;
 };
+
+/// An SVG file as an element of an HTML page: its title as the accessible name, its style sheet left to the page, which has
+/// svg_style() once.
+std::string inline_svg(std::string_view file);
+std::string_view svg_style();
 
 /// Throws UserError when rsvg-convert cannot be started.
 void require_svg_to_png();

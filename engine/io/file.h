@@ -73,6 +73,8 @@ class MappedFile {
 class FileLock {
  public:
   explicit FileLock(const std::string& path);
+  /// Whether a process holds the lock of the file; false where there is none.
+  static bool held(const std::string& path);
 
  private:
   FileDescriptor file_;
