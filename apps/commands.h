@@ -80,6 +80,7 @@ void add_stats(CLI::App& app, Request& request);
 void add_train(CLI::App& app, Request& request);
 void add_eval(CLI::App& app, Request& request);
 void add_embed(CLI::App& app, Request& request);
+void add_report(CLI::App& app, Request& request);
 void add_export(CLI::App& app, Request& request);
 void add_index(CLI::App& app, Request& request);
 void add_search(CLI::App& app, Request& request);

@@ -2,23 +2,24 @@
 
 #include <fmt/format.h>
 
-#include "engine/core/sha256.h"
 #include "retrieval/svg.h"
 
 namespace swath::app {
 
 namespace {
 
-std::string policy(std::string_view script) {
-  const std::string scripts =
-      script.empty() ? "" : fmt::format("; script-src 'sha256-{}'", base64(sha256(script)));
+std::string policy(const HtmlScript& script) {
+  std::vector<std::uint8_t> digest;
+  for (std::size_t i = 0; i + 1 < script.sha256.size(); i += 2)
+    digest.push_back(static_cast<std::uint8_t>(std::stoi(std::string(script.sha256.substr(i, 2)), nullptr, 16)));
+  const std::string scripts = script.text.empty() ? "" : fmt::format("; script-src 'sha256-{}'", base64(digest));
   return "default-src 'none'; img-src data:; style-src 'unsafe-inline'" + scripts;
 }
 
 }  // namespace
 
 std::string html_page(const HtmlPage& page) {
-  const std::string script = page.script.empty() ? "" : fmt::format("<script>{}</script>\n", page.script);
+  const std::string script = page.script.text.empty() ? "" : fmt::format("<script>{}</script>\n", page.script.text);
   return fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
@@ -28,14 +29,15 @@ std::string html_page(const HtmlPage& page) {
 }
 
 std::string html_table(const HtmlTable& table) {
-  std::string html = fmt::format("<div class=\"wide\"><table{}>\n<caption>{}</caption>\n<thead><tr>",
+  std::string html = fmt::format("<div class=\"scroll\"><table{}>\n<caption>{}</caption>\n<thead><tr>",
                                  table.numbers ? " class=\"numbers\"" : "", svg_escape(table.caption));
   for (const std::string& name : table.header) html += fmt::format("<th scope=\"col\">{}</th>", svg_escape(name));
   html += "</tr></thead>\n<tbody>\n";
   for (const std::vector<std::string>& row : table.rows) {
     html += "<tr>";
     for (std::size_t c = 0; c < row.size(); ++c)
-      html += fmt::format(c == 0 ? "<th scope=\"row\">{}</th>" : "<td>{}</td>", svg_escape(row[c]));
+      html += c == 0 ? fmt::format("<th scope=\"row\">{}</th>", svg_escape(row[c]))
+                     : fmt::format("<td>{}</td>", svg_escape(row[c]));
     html += "</tr>\n";
   }
   return html + "</tbody>\n</table></div>\n";

@@ -6,11 +6,14 @@
 
 namespace swath::app {
 
+struct HtmlScript {
+  std::string_view text, sha256;  // the digest in hexadecimal digits
+};
 struct HtmlPage {
   std::string title;
-  std::string_view style;
-  std::string body;         // HTML
-  std::string_view script;  // empty: none may run
+  std::string style;
+  std::string body;     // HTML
+  HtmlScript script{};  // empty: none may run
 };
 /// A whole file; its policy lets the browser load nothing and run the one script alone.
 std::string html_page(const HtmlPage& page);

@@ -6,5 +6,8 @@ namespace swath::app {
 extern const char* const kSearchHtml;
 extern const char* const kSearchCss;
 extern const char* const kSearchJs;
+extern const char* const kReportCss;
+extern const char* const kReportJs;
+extern const char* const kReportJsSha256;  // of kReportJs, hexadecimal
 
 }  // namespace swath::app

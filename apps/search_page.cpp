@@ -1,5 +1,6 @@
 #include "apps/search_page.h"
 
+#include "apps/html.h"
 #include "apps/pages.h"
 #include "retrieval/svg.h"
 
@@ -32,13 +33,10 @@ std::string search_page(const Gallery& gallery, const std::vector<SearchedImage>
     body += "</ol>\n</section>\n";
   }
   const std::string& note = gallery.info().note;
-  return fmt::format(
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
-      "<title>swath search</title>\n<style>\n{}</style>\n</head>\n<body>\n<header>\n<h1>Nearest images</h1>\n"
-      "<p class=\"soft\">{} images indexed{}; Euclidean distance</p>\n</header>\n<main>\n{}</main>\n</body>\n</html>\n",
-      kSearchCss, gallery.rows(), note.empty() ? "" : fmt::format(" ({})", svg_escape(note)), body);
+  const std::string head = fmt::format(
+      "<header>\n<h1>Nearest images</h1>\n<p class=\"soft\">{} images indexed{}; Euclidean distance</p>\n</header>\n",
+      gallery.rows(), note.empty() ? "" : fmt::format(" ({})", svg_escape(note)));
+  return html_page({"swath search", kSearchCss, fmt::format("{}<main>\n{}</main>\n", head, body)});
 }
 
 }  // namespace swath::app

@@ -73,8 +73,8 @@ void run(int argc, char** argv, Output& output) {
   app.footer(std::string(kFirstSteps) + kExitCodes);
   app.allow_extras();
   Request request;
-  for (const auto add : {add_scenes, add_split, add_pack, add_stats, add_train, add_eval, add_embed, add_export, add_index,
-                         add_search, add_serve, add_config, add_bench, add_doctor})
+  for (const auto add : {add_scenes, add_split, add_pack, add_stats, add_train, add_eval, add_report, add_embed, add_export,
+                         add_index, add_search, add_serve, add_config, add_bench, add_doctor})
     add(app, request);
   try {
     app.parse(argc, argv);

@@ -9,8 +9,8 @@ namespace swath {
 
 namespace {
 
-constexpr std::array<Phase, RunTiming::kPhases> kAll{Phase::waiting,   Phase::step,    Phase::preparation,
-                                                     Phase::embedding, Phase::scoring, Phase::checkpoints};
+constexpr std::array<Activity, RunTiming::kActivities> kAll{Activity::waiting,   Activity::step,    Activity::preparation,
+                                                            Activity::embedding, Activity::scoring, Activity::checkpoints};
 
 double number_in(const Json& json, const char* key) {
   const bool known = json.is_object() && json.contains(key) && json[key].is_number();
@@ -19,17 +19,17 @@ double number_in(const Json& json, const char* key) {
 
 }  // namespace
 
-const char* name_of(Phase phase) {
-  switch (phase) {
-    case Phase::waiting:
+const char* name_of(Activity activity) {
+  switch (activity) {
+    case Activity::waiting:
       return "waiting for data";
-    case Phase::step:
+    case Activity::step:
       return "training steps";
-    case Phase::preparation:
+    case Activity::preparation:
       return "preparing epochs";
-    case Phase::embedding:
+    case Activity::embedding:
       return "validation: embedding";
-    case Phase::scoring:
+    case Activity::scoring:
       return "validation: search and metrics";
     default:
       return "checkpoints";
@@ -43,7 +43,7 @@ RunTiming::RunTiming(const std::filesystem::path& folder) : file_(folder / "timi
   before_ = number_in(past, "seconds");
   steps_ = static_cast<std::int64_t>(number_in(past, "steps"));
   images_ = static_cast<std::int64_t>(number_in(past, "images"));
-  for (const Phase phase : kAll) add(phase, number_in(past.value("phases", Json::object()), name_of(phase)));
+  for (const Activity activity : kAll) add(activity, number_in(past.value("phases", Json::object()), name_of(activity)));
 }
 
 void RunTiming::count_step(std::int64_t images) {
@@ -53,14 +53,15 @@ void RunTiming::count_step(std::int64_t images) {
 
 Json RunTiming::to_json(double elapsed) const {
   Json phases = Json::object();
-  for (const Phase phase : kAll) phases[name_of(phase)] = spent_[static_cast<std::size_t>(phase)];
+  for (const Activity activity : kAll) phases[name_of(activity)] = spent_[static_cast<std::size_t>(activity)];
   return {{"seconds", before_ + elapsed}, {"steps", steps_}, {"images", images_}, {"phases", phases}};
 }
 
 void RunTiming::write(double elapsed) const { atomic_write(file_.string(), to_json(elapsed).dump(2) + "\n"); }
 
-PhaseTimer::PhaseTimer(RunTiming& timing, Phase phase) : timing_(timing), phase_(phase), started_(steady_seconds()) {}
-PhaseTimer::~PhaseTimer() { timing_.add(phase_, steady_seconds() - started_); }
+ActivityTimer::ActivityTimer(RunTiming& timing, Activity activity)
+    : timing_(timing), activity_(activity), started_(steady_seconds()) {}
+ActivityTimer::~ActivityTimer() { timing_.add(activity_, steady_seconds() - started_); }
 
 double steady_seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 

@@ -9,16 +9,16 @@
 
 namespace swath {
 
-enum class Phase : std::uint8_t { waiting, step, preparation, embedding, scoring, checkpoints };
+enum class Activity : std::uint8_t { waiting, step, preparation, embedding, scoring, checkpoints };
 
 class RunTiming {
  public:
-  static constexpr std::size_t kPhases = 6;
+  static constexpr std::size_t kActivities = 6;
 
   /// Goes on with the sums of timing.json in `folder`, from zero where there is none that can be read.
   explicit RunTiming(const std::filesystem::path& folder);
 
-  void add(Phase phase, double seconds) { spent_[static_cast<std::size_t>(phase)] += seconds; }
+  void add(Activity activity, double seconds) { spent_[static_cast<std::size_t>(activity)] += seconds; }
   /// Of training: the images of a step that is done.
   void count_step(std::int64_t images);
   /// Writes the sums; `elapsed` are the seconds of this part of the run so far. Throws DataError when the disk is full.
@@ -28,24 +28,24 @@ class RunTiming {
  private:
   std::filesystem::path file_;
   double before_ = 0;  // seconds of earlier parts
-  std::array<double, kPhases> spent_{};
+  std::array<double, kActivities> spent_{};
   std::int64_t steps_ = 0, images_ = 0;
 };
 
-/// "waiting for data", …: the keys of timing.json's phases in the order of Phase.
-const char* name_of(Phase phase);
+/// "waiting for data", …: the keys of timing.json's phases in the order of Activity.
+const char* name_of(Activity activity);
 
-/// Adds the time between its construction and its end to a phase.
-class PhaseTimer {
+/// Adds the time between its construction and its end to an activity.
+class ActivityTimer {
  public:
-  PhaseTimer(RunTiming& timing, Phase phase);
-  ~PhaseTimer();
-  PhaseTimer(const PhaseTimer&) = delete;
-  PhaseTimer& operator=(const PhaseTimer&) = delete;
+  ActivityTimer(RunTiming& timing, Activity activity);
+  ~ActivityTimer();
+  ActivityTimer(const ActivityTimer&) = delete;
+  ActivityTimer& operator=(const ActivityTimer&) = delete;
 
  private:
   RunTiming& timing_;
-  Phase phase_;
+  Activity activity_;
   double started_;
 };
 

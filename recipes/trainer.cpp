@@ -167,7 +167,7 @@ struct Trainer::Impl {
   }
 
   void save() {
-    const PhaseTimer timer(*timing, Phase::checkpoints);
+    const ActivityTimer timer(*timing, Activity::checkpoints);
     require_sound_state();
     result.last_checkpoint = run_dir.checkpoints().save(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
   }
@@ -175,7 +175,7 @@ struct Trainer::Impl {
   bool stop_requested() const { return hooks.stop && hooks.stop->load(std::memory_order_relaxed); }
 
   void drain() {
-    const PhaseTimer timer(*timing, Phase::step);
+    const ActivityTimer timer(*timing, Activity::step);
     for (const StepStatistics& statistics : step->drain()) {
       MetricRecord record{"train", statistics.step + 1, epoch + 1, {}, 0};
       for (std::size_t i = 0; i < statistics.values.size(); ++i)
@@ -222,9 +222,9 @@ struct Trainer::Impl {
   }
 
   void run_step(const Batch& next) {
-    timing->add(Phase::waiting, loader.seconds_waiting() - waited_before_step);
+    timing->add(Activity::waiting, loader.seconds_waiting() - waited_before_step);
     waited_before_step = loader.seconds_waiting();
-    const PhaseTimer timer(*timing, Phase::step);
+    const ActivityTimer timer(*timing, Activity::step);
     scalars.set_step(steps_done);
     step->run(next);
     ++steps_done;
@@ -238,7 +238,7 @@ struct Trainer::Impl {
                                                       schedule_factor(options.schedule, epoch, options.epochs)));
     }
     {
-      const PhaseTimer timer(*timing, Phase::preparation);
+      const ActivityTimer timer(*timing, Activity::preparation);
       recipe->begin_epoch(epoch);
     }
     Sampler& sampler = recipe->sampler();
@@ -280,8 +280,8 @@ struct Trainer::Impl {
       const ValidationScores scores = validate(device, *recipe, options, data[part_named(part, "validation.also")], [this] {
         if (stop_requested()) save_and_stop();
       });
-      timing->add(Phase::embedding, scores.embedding_seconds);
-      timing->add(Phase::scoring, scores.scoring_seconds);
+      timing->add(Activity::embedding, scores.embedding_seconds);
+      timing->add(Activity::scoring, scores.scoring_seconds);
       if (reports.empty()) recall = scores.recall_at_1;
       reports.push_back({.epoch = epoch,
                          .step = steps_done,
@@ -303,7 +303,7 @@ struct Trainer::Impl {
     for (const ValidationReport& made : reports)
       if (hooks.validated) hooks.validated(made);
     if (!best) return;
-    const PhaseTimer timer(*timing, Phase::checkpoints);
+    const ActivityTimer timer(*timing, Activity::checkpoints);
     result.best_checkpoint = run_dir.checkpoints().save_best(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
   }
 
