@@ -118,9 +118,10 @@ Section metrics_section(const RunRecord& run, const NetworkReport* network) {
     const std::string when = record->epoch == 0 ? "the untrained network" : fmt::format("after epoch {}", record->epoch);
     table.caption = fmt::format("{} split, logged in training, {}{}{}{}", group, when, record->epoch == best ? " (best)" : "",
                                 table.caption, untrained ? "; in brackets the difference from the untrained network" : "");
-    html += html_table(table);
+    const bool again = network && network->part == group;
+    html += again ? html_details(fmt::format("{} during training", group), html_table(table)) : html_table(table);
   }
-  return {"metrics", "Metrics", fmt::format("<div class=\"tables\">\n{}</div>\n", html)};
+  return {"metrics", "Metrics", html};
 }
 
 Section curves_section(const RunRecord& run) {
@@ -172,8 +173,8 @@ Section data_section(const PackedSet& data) {
 
 Section timing_section(const RunRecord& run, const NetworkReport* network) {
   const auto bar = [](double seconds, double all) {
-    return fmt::format("<meter min=\"0\" max=\"1\" value=\"{:.4f}\">{}</meter>", all > 0 ? seconds / all : 0,
-                       share(seconds, all));
+    return fmt::format("<span class=\"bar\" aria-hidden=\"true\"><span style=\"width:{:.1f}%\"></span></span>",
+                       all > 0 ? 100 * seconds / all : 0);
   };
   const auto table = [&](const std::string& caption, const std::vector<std::pair<std::string, double>>& spent, double all) {
     std::string rows;
@@ -225,7 +226,12 @@ Section configuration_section(const RunRecord& run) {
   if (run.versions.is_object()) {
     std::vector<std::pair<std::string, Json>> parts;
     flatten(run.versions, "", parts);
-    for (const auto& [part, version] : parts) versions.rows.push_back({part, plain(version)});
+    for (const auto& [part, version] : parts) {
+      if (version.is_array())
+        for (const Json& one : version) versions.rows.push_back({part, plain(one)});
+      else
+        versions.rows.push_back({part, plain(version)});
+    }
   }
   std::string html = html_table(changed) + html_details(fmt::format("All {} keys", all.rows.size()), html_table(all));
   if (!versions.rows.empty()) html += html_table(versions);

@@ -72,6 +72,7 @@ void run(int argc, char** argv, Output& output) {
   app.set_version_flag("--version", std::string("swath ") + kVersion);
   app.footer(std::string(kFirstSteps) + kExitCodes);
   app.allow_extras();
+  app.require_subcommand(0, 1);  // a folder may have the name of a command
   Request request;
   for (const auto add : {add_scenes, add_split, add_pack, add_stats, add_train, add_eval, add_report, add_embed, add_export,
                          add_index, add_search, add_serve, add_config, add_bench, add_doctor})

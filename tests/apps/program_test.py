@@ -76,7 +76,7 @@ class Usage(Program):
 
     def test_help_of_everything_teaches(self):
         self.assertIn("Exit codes", self.ok("--help").stdout)
-        for command in ("scenes", "split", "pack", "stats", "train", "eval", "embed", "export", "index", "search", "serve", "config", "bench",
+        for command in ("scenes", "split", "pack", "stats", "train", "eval", "report", "embed", "export", "index", "search", "serve", "config", "bench",
                         "doctor"):
             self.assertIn("Examples:", self.ok(command, "--help").stdout)
         self.assertRegex(self.ok("--version").stdout, r"^swath \d+\.\d+\.\d+$")

@@ -44,7 +44,7 @@ class Chromium:
     """One browser with one page. Every wait ends after `timeout` seconds with BrowserError."""
 
     def __init__(self, width=1200, height=900, dark=False, timeout=60):
-        self.timeout, self.next_id, self.buffer, self.found = timeout, 1, b"", []
+        self.timeout, self.next_id, self.buffer, self.found, self.asked = timeout, 1, b"", [], []
         self.profile = tempfile.mkdtemp(prefix="swath-chromium-")
         words = [program(), "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                  "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--hide-scrollbars",
@@ -125,6 +125,8 @@ class Chromium:
     def note(self, event):
         """Keeps what a developer would see in red: errors of the console, uncaught exceptions, failed loads, refusals by the CSP."""
         params = event.get("params", {})
+        if event.get("method") == "Network.requestWillBeSent":
+            self.asked.append(params["request"]["url"])
         if event.get("method") == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             self.found.append(details.get("exception", {}).get("description") or details["text"])
@@ -139,6 +141,11 @@ class Chromium:
         """What has gone wrong since the start or the last clear_problems()."""
         self.evaluate("0")  # the events before this answer have been read
         return list(self.found)
+
+    def requests(self):
+        """The addresses of everything that was asked for, the pages themselves included."""
+        self.evaluate("0")
+        return list(self.asked)
 
     def clear_problems(self):
         self.problems()

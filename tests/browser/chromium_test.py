@@ -46,6 +46,7 @@ class Helper(unittest.TestCase):
             seen = " | ".join(browser.problems())
             for part in ("thrown", "said", "absent.png"):
                 self.assertIn(part, seen)
+            self.assertEqual([os.path.basename(url) for url in browser.requests()], ["page.html", "absent.png"])
             with self.assertRaises(chromium.BrowserError):
                 browser.evaluate("absent.variable")
 
