@@ -66,8 +66,8 @@ FileTexts confusion_files(const Evaluation& evaluation, LabelView queries, Label
   return {{"confusion.svg", heat_map({"Label confusion, nearest neighbour", "class of the query",
                                       "class of the neighbour; off the diagonal one that the query lacks", classes, shares})},
           {"confusion.csv", matrix},
-          {"class_recall.svg", bar_chart({"Recall@1 per class", "share of the class's queries whose nearest neighbour has it",
-                                          classes, diagonal})},
+          {"class_recall.svg",
+           bar_chart({"Recall@1 per class", "share of the class's queries whose nearest neighbour has it", classes, diagonal})},
           {"class_recall.csv", recalls}};
 }
 

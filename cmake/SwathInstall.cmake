@@ -12,6 +12,7 @@ install(TARGETS ${_libraries} swath_blas swath_onednn EXPORT swathTargets ARCHIV
 if(TARGET swath_program)
   install(TARGETS swath_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+install(FILES ${PROJECT_SOURCE_DIR}/python/pth_to_safetensors.py DESTINATION ${CMAKE_INSTALL_DATADIR}/swath)
 foreach(_folder kernels engine models losses data retrieval recipes)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${_folder} DESTINATION ${SWATH_INCLUDE_FOLDER}
     FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh")

@@ -17,9 +17,9 @@ bool ends_with(const std::string& text, const std::string& tail) {
 void refuse_pickle(const std::string& file) {
   if (!ends_with(file, ".pth") && !ends_with(file, ".pt") && !ends_with(file, ".bin")) return;
   throw DataError(fmt::format(
-      "{} is a PyTorch pickle, which swath does not read; convert it: python3 -c \"import torch, safetensors.torch as s; "
-      "s.save_file({{k: v.contiguous() for k, v in torch.load('{}', weights_only=True).items()}}, 'weights.safetensors')\"",
-      file, file));
+      "{0} is a PyTorch pickle, which swath does not read; convert it: python3 pth_to_safetensors.py {0} weights.safetensors "
+      "(the script is in python/ of the sources and in share/swath of an installation)",
+      file));
 }
 
 /// torch's O×I×H×W → O×H×W×I with `in` input channels; channels the file lacks copy `copied`.

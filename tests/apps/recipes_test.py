@@ -70,6 +70,31 @@ class EveryRecipe(Program):
                          "--set", f"dac.kmeans.clusters={clusters}")
 
 
+class TwelveBands(Program):
+    archive = False
+
+    def test_every_recipe_trains_on_sentinel_2_scenes(self):
+        geotiff = next(f for f in self.json("doctor")["findings"] if f["name"] == "GeoTIFF")
+        if not geotiff["present"]:
+            self.skipTest("this build has no GDAL")
+        self.ok("scenes", "--out", "sentinel", "--layout", "bigearthnet", "--images", "150", "--seed", "3")
+        tiny = {"dac": ["dac.kmeans.clusters=2"], "bier": ["bier.widths=[4,4,8]"], "diva": ["moco.n_key_batches=2"],
+                "sndl": ["sampler.batch_size=16"]}
+        key = self.json("config", "explain", "recipe")["keys"][0]
+        for name in key["constraint"].removeprefix("one of ").split(", "):
+            with self.subTest(name):
+                words = [word for setting in tiny.get(name, []) for word in ("--set", setting)]
+                done = self.start("train", "--root", "sentinel", "--packed", "bands", *SMALL, "--set", "preset=small", "--set",
+                                  f"recipe={name}", *words, "--set", f"run.name={name}", "--set", "epochs=2", "--set",
+                                  "validation.retrieval.ks=[1]", "--json")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                result = json.loads(done.stdout)
+                self.assertEqual(result["last"]["epoch"], 2)
+                scored = self.json("eval", "--run", f"runs/{name}", "--k", "1", "--out", f"pictures/{name}")
+                self.assertTrue(0 < scored["metrics"]["recall"]["1"] <= 1)
+                self.assertTrue(os.path.exists(self.path("pictures", name, "retrieved.svg")))
+
+
 class Neighbours(Program):
     def test_lists_of_nearest_neighbours(self):
         self.assertEqual(self.train("lists", "--set", "epochs=1").returncode, 0)

@@ -133,7 +133,10 @@ TEST(FileLock, IsExclusive) {
   {
     const FileLock lock(folder / "lock");
     EXPECT_THROW(FileLock(folder / "lock"), UserError);
+    EXPECT_TRUE(FileLock::held(folder / "lock"));
   }
+  EXPECT_FALSE(FileLock::held(folder / "lock"));
+  EXPECT_FALSE(FileLock::held(folder / "absent"));
   EXPECT_NO_THROW(FileLock(folder / "lock"));
 }
 

@@ -262,7 +262,7 @@ TEST(Pretrained, APickleIsRefusedWithTheCommandThatConvertsIt) {
   for (const std::string name : {"w.pth", "w.pt", "w.bin"}) {
     test::put(folder / name, "PK\3\4");
     const std::string sentence = refusal(trunk, folder / name);
-    EXPECT_TRUE(holds(sentence, "python3 -c") && holds(sentence, name) && holds(sentence, "save_file")) << sentence;
+    EXPECT_TRUE(holds(sentence, "python3 pth_to_safetensors.py " + (folder / name) + " weights.safetensors")) << sentence;
   }
 }
 
@@ -294,10 +294,10 @@ TEST(PretrainedPeer, NamesAndValuesOfTorchvisionAndTimm) {
     expect_same_as(three, folder / (origin + "_half_own.safetensors"));
 
     const std::string sentence = refusal(three, folder / (origin + ".pth"));
-    const std::size_t command = sentence.find("python3 -c");
-    ASSERT_NE(command, std::string::npos);
-    const std::string converted = "cd " + folder.path().string() + " && " + std::getenv("SWATH_PEERS_PYTHON") +
-                                  sentence.substr(command + std::string("python3").size());
+    const std::size_t command = sentence.find("pth_to_safetensors.py"), end = sentence.find(" (the script");
+    ASSERT_TRUE(command != std::string::npos && end != std::string::npos) << sentence;
+    const std::string converted = "cd " + folder.path().string() + " && " + std::getenv("SWATH_PEERS_PYTHON") + " " +
+                                  SWATH_PEERS_FOLDER + "/../../python/" + sentence.substr(command, end - command);
     ASSERT_EQ(std::system(converted.c_str()), 0) << converted;
     load_pretrained(three.block, folder / "weights.safetensors");
     expect_same_as(three, folder / (origin + "_own.safetensors"));

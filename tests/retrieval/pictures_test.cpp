@@ -57,6 +57,19 @@ Thumbnail pattern(std::int64_t seed) {
   return thumbnail_rgb8(image.data(), 96, 96, 64);
 }
 
+TEST_F(Pictures, InAPageKeepTheirNameAndLeaveTheStyleToIt) {
+  Svg svg(100, 50, "a \"b\" <c>");
+  svg.circle(1, 2, 3, "s0");
+  const std::string element = inline_svg(svg.str());
+  EXPECT_EQ(element.rfind("<svg ", 0), 0U);
+  EXPECT_NE(element.find("aria-label=\"a &quot;b&quot; &lt;c&gt;\">"), std::string::npos) << element;
+  EXPECT_NE(element.find("<circle"), std::string::npos);
+  for (const char* left : {"<?xml", "<title>", "<style>", "</style>"}) EXPECT_EQ(element.find(left), std::string::npos) << left;
+  EXPECT_EQ(svg_style().find('<'), std::string::npos);
+  EXPECT_NE(svg_style().find("prefers-color-scheme:dark"), std::string::npos);
+  expect_well_formed("inline", element);
+}
+
 TEST_F(Pictures, Escape) {
   EXPECT_EQ(svg_escape("<script>alert('a' & \"b\")</script>"),
             "&lt;script&gt;alert(&#39;a&#39; &amp; &quot;b&quot;)&lt;/script&gt;");
