@@ -25,8 +25,7 @@ class Pth(Program):
 
     def state(self):
         torch.manual_seed(3)
-        model = torchvision.models.resnet18(weights=None)
-        return {name: torch.randn_like(value) * 0.05 if value.is_floating_point() else value for name, value in model.state_dict().items()}
+        return torchvision.models.resnet18(weights=None).state_dict()
 
     def test_the_command_of_the_refusal_makes_weights_that_load(self):
         state = self.state()
