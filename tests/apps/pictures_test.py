@@ -113,6 +113,7 @@ class Pictures(program_test.Program):
         for name in ("retrieved", "confusion", "class_recall", "tsne"):
             self.parse("across", name + ".svg")
         self.assertFalse(os.path.exists(self.path("across/overlap.svg")))
+        self.refused(2, ["K", "1000"], "eval", "--run", "runs/drawn", "--gallery-part", "val", "--k", "1000")
         # The same from files.
         for part in ("train", "test"):
             self.ok("embed", "--run", "runs/drawn", "--part", part, "--out", part)
