@@ -80,6 +80,7 @@ Examined examine_run(const ReportArgs& args, const RunRecord& run, std::vector<L
                                           fmt::format("swath train --resume {0} && swath report {0}", shell_word(run.folder))});
     TrainOptions opened = options;
     opened.data.root.clear();
+    opened.pack.verify = "never";  // its pixels are not read
     made.data = open_packed_set(opened);
     return made;
   }
