@@ -42,6 +42,7 @@ class MarginLoss(torch.nn.Module):
 
     @torch.no_grad()
     def mine(self, rows, labels):
+        """Anchors, positives, negatives. Every row is an anchor: labels come in pairs."""
         gram = rows @ rows.T
         squares = gram.diagonal()
         distance = (squares[:, None] + squares[None, :] - 2 * gram).clamp(min=0).sqrt().fill_diagonal_(0)
@@ -54,12 +55,12 @@ class MarginLoss(torch.nn.Module):
         hard_positive = positive & (distance > nearest)
         negatives = torch.where(hard_negative.any(1, keepdim=True), hard_negative, negative).float()
         positives = torch.where(hard_positive.any(1, keepdim=True), hard_positive, positive).float()
-        return torch.multinomial(positives, 1)[:, 0], torch.multinomial(negatives, 1)[:, 0]
+        return slice(None), torch.multinomial(positives, 1)[:, 0], torch.multinomial(negatives, 1)[:, 0]
 
     def forward(self, rows, labels):
-        positives, negatives = self.mine(rows.detach(), labels)
-        d_ap = ((rows - rows[positives]).square().sum(1) + 1e-8).sqrt()
-        d_an = ((rows - rows[negatives]).square().sum(1) + 1e-8).sqrt()
+        anchors, positives, negatives = self.mine(rows.detach(), labels)
+        d_ap = ((rows[anchors] - rows[positives]).square().sum(1) + 1e-8).sqrt()
+        d_an = ((rows[anchors] - rows[negatives]).square().sum(1) + 1e-8).sqrt()
         pull = (d_ap - self.beta + self.margin).clamp(min=0)
         push = (self.beta - d_an + self.margin).clamp(min=0)
         active = ((pull > 0) | (push > 0)).sum().clamp(min=1)

@@ -18,6 +18,7 @@ import numpy
 import torch
 import torchvision
 from safetensors.torch import load_file
+from step_pytorch import MarginLoss
 from torch.nn import functional
 
 
@@ -93,13 +94,8 @@ def pair_rows(labels, per_class: int, random: numpy.random.Generator):
     return torch.tensor(numpy.array(rows)), torch.tensor(categories)
 
 
-class MarginLoss(torch.nn.Module):
-    """Margin loss on semihard triplets, one trainable boundary."""
-
-    def __init__(self, margin: float = 0.2, beta: float = 1.2, nu: float = 0.1):
-        super().__init__()
-        self.margin, self.nu = margin, nu
-        self.beta = torch.nn.Parameter(torch.tensor(beta))
+class PairRowsLoss(MarginLoss):
+    """Of pair rows, some of which may have no partner or no stranger among them."""
 
     @torch.no_grad()
     def mine(self, rows, categories):
@@ -113,15 +109,6 @@ class MarginLoss(torch.nn.Module):
         negatives = torch.where(hard_negative.any(1, keepdim=True), hard_negative, negative)[usable].float()
         positives = torch.where(hard_positive.any(1, keepdim=True), hard_positive, positive)[usable].float()
         return usable, torch.multinomial(positives, 1)[:, 0], torch.multinomial(negatives, 1)[:, 0]
-
-    def forward(self, rows, categories):
-        anchors, positives, negatives = self.mine(rows.detach(), categories)
-        d_ap = ((rows[anchors] - rows[positives]).square().sum(1) + 1e-8).sqrt()
-        d_an = ((rows[anchors] - rows[negatives]).square().sum(1) + 1e-8).sqrt()
-        pull = (d_ap - self.beta + self.margin).clamp(min=0)
-        push = (self.beta - d_an + self.margin).clamp(min=0)
-        active = ((pull > 0) | (push > 0)).sum().clamp(min=1)
-        return ((pull + push).sum() + self.nu * self.beta.abs()) / active
 
 
 @torch.no_grad()
@@ -166,7 +153,7 @@ def main():
     weights = load_file(args.weights)
     model = Embedder(args.backbone, weights["head.embedding.weight"].shape[0], weights)
     model = model.to(args.device, memory_format=torch.channels_last).train()
-    loss_function = MarginLoss().to(args.device)
+    loss_function = PairRowsLoss().to(args.device)
     optimizer = torch.optim.Adam(
         [
             {"params": model.parameters(), "lr": args.lr, "weight_decay": 1e-4},
