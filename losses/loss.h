@@ -30,6 +30,8 @@ class Loss {
  public:
   virtual ~Loss() = default;
   virtual LossOutput forward(Tape& tape, const LossInput& input) = 0;
+  /// Before the steps of an epoch (from 0).
+  virtual void begin_epoch(std::int64_t /*epoch*/) {}
   /// After the optimiser's step, with the input of the last forward (memory bank, queue).
   virtual void after_step() {}
   /// State beyond the parameter block.

@@ -40,7 +40,7 @@ class NcaLoss : public Loss {
           std::int64_t width, std::uint64_t seed, const std::string& name = "nca");
 
   /// Sets the momentum for the steps of this epoch (from 0).
-  void begin_epoch(std::int64_t epoch);
+  void begin_epoch(std::int64_t epoch) override;
   /// Reads `index`: the rows' places in the bank, −1 for a row without part.
   LossOutput forward(Tape& tape, const LossInput& input) override;
   /// Moves the bank's rows towards those of the last forward.

@@ -4,16 +4,27 @@
 
 namespace swath {
 
+namespace {
+
+std::unique_ptr<Loss> loss_of(const RecipeContext& context, std::int64_t width) {
+  const TrainOptions& options = context.options;
+  const LabelMasks& labels = context.train.labels();
+  return make_loss(options.loss, {context.device, context.block, width, labels.classes(), context.train.rows(), labels.data(),
+                                  options.seed, options.margin, options.binomial, options.nca});
+}
+
+}  // namespace
+
 Baseline::Baseline(const RecipeContext& context)
     : sampler_(make_sampler(context.options.sampler, context.train.labels(), context.options.seed)),
       embedder_(context.block, context.options.model, context.train.image().channels,
                 {{"embedding", context.options.model.embedding}}, context.options.seed),
-      margin_(context.options, context.train.labels().classes()),
-      loss_(context.block, context.options.margin, context.train.labels().classes()) {}
+      rows_(context.options, context.train.labels().classes()),
+      loss_(loss_of(context, embedder_.width())) {}
 
 Objective Baseline::objective(Tape& tape, const DeviceBatch& batch) {
   const Var embedding = concat_columns(tape, embedder_.forward(tape, Var(batch.images), batch.random));
-  return margin_.objective(tape, batch, embedding, loss_);
+  return rows_.objective(tape, batch, embedding, *loss_);
 }
 
 Tensor Baseline::embed(Tape& tape, const Tensor& images) {

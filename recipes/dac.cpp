@@ -74,7 +74,7 @@ Dac::Dac(const RecipeContext& context)
       train_(context.train),
       sampler_(options_.sampler, train_.labels(), options_.seed),
       embedder_(context.block, options_.model, train_.image().channels, heads_of(options_), options_.seed),
-      margin_(options_, train_.labels().classes()) {
+      rows_(options_, train_.labels().classes()) {
   const std::int64_t clusters = options_.dac.kmeans.clusters;
   std::vector<std::int32_t> numbers(static_cast<std::size_t>(clusters));
   std::iota(numbers.begin(), numbers.end(), 0);
@@ -143,14 +143,14 @@ Objective Dac::objective(Tape& tape, const DeviceBatch& batch) {
   const auto at = static_cast<std::size_t>(cluster);
   const std::vector<Var> parts = embedder_.forward(tape, Var(batch.images), batch.random);
   const Var embedding = stage_ == DacStage::divided ? parts[at] : normalize_rows(tape, concat_columns(tape, parts));
-  Objective objective = margin_.objective(tape, batch, embedding, losses_[at]);
+  Objective objective = rows_.objective(tape, batch, embedding, losses_[at]);
   objective.statistics.emplace_back("cluster", numbers_.rows(cluster, cluster + 1));
   objective.statistics.emplace_back("nmi", nmi_shown_);
   return objective;
 }
 
 std::vector<std::string> Dac::statistic_names() const {
-  std::vector<std::string> names = margin_.statistic_names();
+  std::vector<std::string> names = rows_.statistic_names();
   names.insert(names.end(), {"cluster", "nmi"});
   return names;
 }

@@ -6,7 +6,7 @@
 
 #include "data/cluster_sampler.h"
 #include "models/embedder.h"
-#include "recipes/mined_margin.h"
+#include "recipes/batch_loss.h"
 #include "recipes/recipe.h"
 
 namespace swath {
@@ -46,7 +46,7 @@ class Dac : public Recipe {
   const PackedSplit& train_;
   ClusterSampler sampler_;
   Embedder embedder_;
-  MinedMargin margin_;
+  BatchLoss rows_;
   std::deque<MarginLoss> losses_;  // one β a cluster; the first serves when all images are one
   DacStage stage_ = DacStage::divided;
   Tensor numbers_;               // i32 {K}: 0 … K − 1

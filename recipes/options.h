@@ -14,6 +14,7 @@
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
 #include "losses/binomial.h"
+#include "losses/loss_choice.h"
 #include "losses/margin.h"
 #include "losses/miner.h"
 #include "losses/moco.h"
@@ -80,6 +81,7 @@ struct TrainOptions {
   PackOptions pack;
   SamplerOptions sampler;
   ModelOptions model;
+  LossOptions loss;
   MinerOptions miner;
   MarginOptions margin;
   BinomialOptions binomial;
@@ -121,14 +123,15 @@ struct TrainOptions {
     v("pack", pack, "packing, where the packed splits are not there yet");
     v("sampler", sampler, "which images make a batch");
     v("model", model, "network");
+    v("loss", loss, "choice of the loss");
     v("miner", miner, "choice of triplets");
     v("margin", margin, "margin loss");
-    v("binomial", binomial, "binomial deviance of the recipe bier");
+    v("binomial", binomial, "binomial deviance, the loss of the recipe bier");
     v("bier", bier, "the recipe bier");
     v("dac", dac, "the recipe dac");
     v("moco", moco, "Fast MoCo of the recipe diva");
     v("diva", diva, "the recipe diva");
-    v("nca", nca, "NCA with a memory bank of the recipe sndl");
+    v("nca", nca, "NCA with a memory bank, a loss of the recipe sndl");
     v("sndl", sndl, "the recipe sndl");
     v("optimizer", optimizer, "optimiser and learning rates");
     v("schedule", schedule, "learning rates over the epochs");

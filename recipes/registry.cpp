@@ -36,11 +36,16 @@ std::vector<std::string> TrainOptions::recipe_names() {
 }
 
 std::unique_ptr<Recipe> make_recipe(const RecipeContext& context) {
+  const std::string &recipe = context.options.recipe, &loss = context.options.loss.name;
+  if (recipe != "baseline" && loss != LossOptions{}.name)
+    throw UserError(
+        fmt::format("loss.name is {}, but the recipe {} has losses of its own; leave loss.name out, or set "
+                    "recipe=baseline",
+                    loss, recipe));
   for (const RecipeEntry& entry : recipes()) {
-    if (context.options.recipe == entry.name) return entry.make(context);
+    if (recipe == entry.name) return entry.make(context);
   }
-  throw UserError(fmt::format("unknown recipe \"{}\"; there are: {}", context.options.recipe,
-                              fmt::join(TrainOptions::recipe_names(), ", ")));
+  throw UserError(fmt::format("unknown recipe \"{}\"; there are: {}", recipe, fmt::join(TrainOptions::recipe_names(), ", ")));
 }
 
 }  // namespace swath

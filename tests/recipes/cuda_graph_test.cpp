@@ -39,6 +39,13 @@ std::function<void(TrainOptions&)> miner(const char* name) {
   };
 }
 
+std::function<void(TrainOptions&)> loss(const char* name) {
+  return [name](TrainOptions& options) {
+    options.loss.name = name;
+    options.model.frozen = true;
+  };
+}
+
 std::function<void(TrainOptions&)> recipe(const char* name) {
   return [name](TrainOptions& options) { options.recipe = name; };
 }
@@ -58,6 +65,9 @@ const std::vector<Case>& cases() {
       {"baseline_random_distance", miner("random_distance")},
       {"baseline_intra_random", miner("intra_random")},
       {"baseline_multilabel_semihard", miner("multilabel_semihard")},
+      {"baseline_binomial", loss("binomial")},
+      {"baseline_nca", loss("nca")},
+      {"baseline_bce", loss("bce")},
       {"baseline_bf16", [](TrainOptions& options) { options.precision = "bf16"; }},
       {"bier", recipe("bier")},
       {"dac", dac},
