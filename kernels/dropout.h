@@ -9,7 +9,7 @@ namespace swath::kernels {
 struct DropoutArgs {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  DType dtype = DType::f32;  // f32 or bf16
+  DType dtype = DType::f32;  // f32, bf16 or f16
   const void* x = nullptr;   // rows × columns
   void* y = nullptr;         // rows × columns, may be x
   float keep = 1;            // in (0, 1]
@@ -24,4 +24,4 @@ void dropout(const DropoutArgs&, Cpu);
 }  // namespace swath::kernels
 
 // Cost: reads and writes every element once; a quarter of a Philox block an element; 1 launch; no workspace.
-// Budget: dropout_kernel 32 registers.
+// Budget: dropout_kernel 40 registers.

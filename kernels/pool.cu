@@ -113,17 +113,22 @@ __global__ void __launch_bounds__(256)
   for (int j = 0; j < V; ++j) y[image * channels + channel + j] = sum[j] / static_cast<float>(positions);
 }
 
+/// A thread writes its channels at so many positions of an image.
+constexpr std::int64_t kPositions = 7;
+
 template <int V, class T>
 __global__ void __launch_bounds__(256)
     average_pool_backward_kernel(std::int64_t total, std::int64_t positions, std::int64_t channels, const float* d_y, T* d_x) {
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x, vectors = channels / V;
+  const std::int64_t parts = ceil_div(positions, kPositions);
   const float share = 1.0f / static_cast<float>(positions);
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < total; i += stride) {
-    const float* from = d_y + i / vectors / positions * channels + i % vectors * V;
-    Vector<V> v;
+    const std::int64_t channel = i % vectors * V, part = i / vectors % parts, image = i / vectors / parts;
+    Vector<V> v = load_vector<V>(d_y + image * channels + channel);
 #pragma unroll
-    for (int k = 0; k < V; ++k) v.v[k] = from[k] * share;
-    store_vector<V>(d_x + i * V, v);
+    for (int k = 0; k < V; ++k) v.v[k] *= share;
+    const std::int64_t first = part * kPositions, end = first + kPositions < positions ? first + kPositions : positions;
+    for (std::int64_t at = first; at < end; ++at) store_vector<V>(d_x + (image * positions + at) * channels + channel, v);
   }
 }
 
@@ -180,8 +185,8 @@ void average_pool_backward(const AveragePoolBackwardArgs& p, CudaStream exec) {
   if (p.n * p.positions * p.channels == 0) return;
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
-    with_vector<T>(p.channels, aligned16({p.d_x}), [&](auto v) {
-      const std::int64_t total = p.n * p.positions * (p.channels / v.value);
+    with_vector<T>(p.channels, aligned16({p.d_y, p.d_x}), [&](auto v) {
+      const std::int64_t total = p.n * ceil_div(p.positions, kPositions) * (p.channels / v.value);
       launch(average_pool_backward_kernel<v.value, T>, grid_for(total, 256), 256, 0, exec, total, p.positions, p.channels,
              p.d_y, typed<T>(p.d_x));
     });

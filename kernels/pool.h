@@ -1,4 +1,4 @@
-// Max pooling and global average pooling of NHWC activations (methods.md §2). Element types: f32 or bf16. No workspace.
+// Max pooling and global average pooling of NHWC activations (methods.md §2). Element types: f32, bf16 or f16. No workspace.
 #pragma once
 #include "kernels/exec.h"
 
@@ -74,4 +74,4 @@ void average_pool_backward(const AveragePoolBackwardArgs&, Cpu);
 // Cost: outputs are written once; an input pixel is read by each window that holds it, from cache after the first time;
 // 1 launch; no workspace.
 // Budget: max_pool_kernel 56 registers, 128-bit loads; max_pool_backward_kernel 72 registers, 128-bit loads;
-// average_pool_kernel 32 registers, 128-bit loads; average_pool_backward_kernel 40 registers.
+// average_pool_kernel 32 registers, 128-bit loads; average_pool_backward_kernel 48 registers, 128-bit loads.

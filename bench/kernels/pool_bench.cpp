@@ -78,9 +78,7 @@ Job average_backward(Arena& arena, const Sizes& sizes) {
   args.d_y = arena.uniform(out);
   args.d_x = arena.output(in, args.dtype);
   const double written = static_cast<double>(in) * static_cast<double>(size_of(args.dtype));
-  // d_y is read again at every position.
-  const Cost cost{written + 4 * static_cast<double>(out), static_cast<double>(in),
-                  (written + 4 * static_cast<double>(in)) / 32};
+  const Cost cost = streaming(written + 4 * static_cast<double>(out), static_cast<double>(in));
   return arena.job(cost, [args](auto exec) { average_pool_backward(args, exec); });
 }
 

@@ -36,9 +36,7 @@ constexpr Excess kExcess[] = {{"moco_loss", 1.45},
                               {"batch_norm.backward_shortcut", 2.2},
                               {"batch_norm_pool.forward", 1.5},
                               {"batch_norm_pool.backward", 2.3},
-                              {"batch_norm.backward", 3.3},
-                              {"pool.average_backward", 1.6},
-                              {"dropout", 4.2}};
+                              {"batch_norm.backward", 3.3}};
 
 double allowed_above(const std::string& name) {
   for (const Excess& excess : kExcess)
