@@ -192,7 +192,7 @@ def steps(day, entry):
         entry["note"] = "without PyTorch, whose Python has no CUDA here"
     rows = []
     for name, case in (TINY_CASES if day.args.tiny else CASES).items():
-        for dtype in ["bf16"] if day.args.tiny else ["fp32", "tf32", "bf16"]:
+        for dtype in ["bf16"] if day.args.tiny else ["fp32", "tf32", "bf16", "fp16"]:
             code, out, err = day.run([day.build / "bench/swath_step_bench", "--device", "cuda:0", *case, "--dtype", dtype,
                                       "--steps", "1" if day.args.tiny else "20", "--json"], day.args.limit)
             if code:

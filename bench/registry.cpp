@@ -42,6 +42,7 @@ const std::vector<Benchmark>& benchmarks() {
                              adam_benchmarks,
                              sgd_benchmarks,
                              ema_benchmarks,
+                             loss_scale_benchmarks,
                              nonfinite_benchmarks,
                              statistics_benchmarks})
       for (Benchmark& benchmark : make()) list.push_back(std::move(benchmark));

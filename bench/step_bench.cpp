@@ -32,19 +32,25 @@ struct Options {
   bool eager = false, json = false, memory = false;
 };
 
+template <class T>
+Tensor narrowed(swath::Device& device, const swath::Shape& shape, const std::vector<float>& values) {
+  std::vector<T> narrow(values.size());
+  std::transform(values.begin(), values.end(), narrow.begin(), swath::kernels::from_float<T>);
+  return Tensor::from_host(device, shape, narrow, swath::Tag::input);
+}
+
 Tensor random_images(swath::Device& device, const Options& options) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
-  const DType type = options.dtype == "bf16" ? DType::bf16 : DType::f32;
+  const DType type = options.dtype == "bf16" ? DType::bf16 : options.dtype == "fp16" ? DType::f16 : DType::f32;
   const std::int64_t channels = device.backend().conv_channels(type, options.channels);
   const swath::Shape shape{options.batch, options.size, options.size, channels};
   std::vector<float> values(static_cast<std::size_t>(shape.numel()));
   for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = static_cast<std::int64_t>(i) % channels < options.channels ? normal(random) : 0.0f;
-  if (options.dtype != "bf16") return Tensor::from_host(device, shape, values, swath::Tag::input);
-  std::vector<swath::kernels::bf16> narrow(values.size());
-  std::transform(values.begin(), values.end(), narrow.begin(), swath::kernels::from_float<swath::kernels::bf16>);
-  return Tensor::from_host(device, shape, narrow, swath::Tag::input);
+  if (type == DType::bf16) return narrowed<swath::kernels::bf16>(device, shape, values);
+  if (type == DType::f16) return narrowed<swath::kernels::f16>(device, shape, values);
+  return Tensor::from_host(device, shape, values, swath::Tag::input);
 }
 
 // Everything that lives from step to step. Two rows per class, as the sampler gives them.
@@ -60,6 +66,7 @@ struct Training {
     block.allocate(device);
     last_loss = Tensor::zeros(device, {1}, DType::f32, swath::Tag::other);
     optimizer = std::make_unique<swath::Optimizer>(block, swath::OptimizerOptions{});
+    if (options.dtype == "fp16") scale = std::make_unique<swath::LossScale>(device);
     std::vector<std::int32_t> classes(static_cast<std::size_t>(options.batch));
     for (std::size_t i = 0; i < classes.size(); ++i) classes[i] = static_cast<std::int32_t>(i / 2);
     row_class = Tensor::from_host(device, {options.batch}, classes);
@@ -91,9 +98,14 @@ struct Training {
         miner->mine({.rows = rows.value(), .row_class = row_class, .row_count = row_count, .random = key});
     const swath::LossOutput output =
         loss.forward(tape, {.rows = rows, .row_class = row_class, .row_count = row_count, .triplets = triplets});
-    tape.backward(output.loss);
+    if (scale) {
+      tape.backward(output.loss, scale->seed());
+    } else {
+      tape.backward(output.loss);
+    }
     block.end_backward();
-    optimizer->step(scalars);
+    if (scale) scale->unscale(block);
+    optimizer->step(scalars, scale.get());
     last_loss.copy_from(output.loss.value());
   }
 
@@ -104,6 +116,7 @@ struct Training {
   swath::MarginLoss loss;
   std::unique_ptr<swath::Miner> miner;
   std::unique_ptr<swath::Optimizer> optimizer;
+  std::unique_ptr<swath::LossScale> scale;  // of fp16
   swath::StepScalars scalars;
   swath::PoolArena arena;
   std::unique_ptr<swath::DeviceGraph> graph;
@@ -182,7 +195,7 @@ int main(int argc, char** argv) {
   app.add_option("--batch", options.batch)->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--size", options.size, "height and width of the images")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--channels", options.channels)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--dtype", options.dtype)->check(CLI::IsMember({"fp32", "tf32", "bf16"}))->capture_default_str();
+  app.add_option("--dtype", options.dtype)->check(CLI::IsMember({"fp32", "tf32", "bf16", "fp16"}))->capture_default_str();
   app.add_option("--steps", options.steps, "timed steps, after two that are not; on a GPU five rounds of them")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

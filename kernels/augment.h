@@ -21,7 +21,7 @@ struct AugmentArgs {
   std::int64_t crop_width = 0;               // 1 … width
   std::int64_t out_channels = 0;             // ≥ channels
   DType source_type = DType::u8;             // u8 or u16
-  DType out_type = DType::f32;               // f32 or bf16
+  DType out_type = DType::f32;               // f32, bf16 or f16
   const void* images = nullptr;              // images × height × width × channels
   const std::int64_t* source_row = nullptr;  // rows: which image becomes row r; null: image r
   const std::int64_t* row_id = nullptr;      // rows: the key of the draws; null: r. Not read when evaluating

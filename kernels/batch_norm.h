@@ -1,7 +1,7 @@
 // Batch normalisation over the rows of an NHWC activation (methods.md §2), fused with what follows it in a residual network:
 // the sum with a residual or with a second normalised activation, ReLU, and on the way back the sum of two incoming gradients.
-// Activations are rows × channels (rows = N·H·W), f32 or bf16; per-channel arrays are f32. State kept for the backward pass: x,
-// two floats per channel, and one bit per element where the mask of ReLU cannot be recomputed from x alone.
+// Activations are rows × channels (rows = N·H·W), f32, bf16 or f16; per-channel arrays are f32. State kept for the backward
+// pass: x, two floats per channel, and one bit per element where the mask of ReLU cannot be recomputed from x alone.
 #pragma once
 #include "kernels/exec.h"
 

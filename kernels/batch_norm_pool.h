@@ -1,5 +1,5 @@
 // Batch normalisation, ReLU and max pooling in one pass over an NHWC activation, and back (methods.md §2): the normalised
-// activation is never stored. Statistics come from batch_norm_statistics. Element types: f32 or bf16.
+// activation is never stored. Statistics come from batch_norm_statistics. Element types: f32, bf16 or f16.
 #pragma once
 #include "kernels/batch_norm.h"
 

@@ -8,7 +8,7 @@ namespace swath::kernels {
 struct CopyColumnsArgs {
   std::int64_t rows = 0;
   std::int64_t columns = 0;
-  DType dtype = DType::f32;      // f32 or bf16
+  DType dtype = DType::f32;      // f32, bf16 or f16
   const void* from = nullptr;    // rows × columns, at the first column of the block
   std::int64_t from_stride = 0;  // elements between rows, ≥ columns
   void* to = nullptr;            // rows × columns, at the first column of the block

@@ -7,12 +7,13 @@
 
 namespace swath::kernels {
 
-/// Calls body(float{}) or body(bf16{}). Another type is a programmer's error: std::invalid_argument.
+/// Calls body(float{}), body(bf16{}) or body(f16{}). Another type is a programmer's error: std::invalid_argument.
 template <class Body>
 void with_element(DType type, const Body& body) {
   if (type == DType::f32) return body(float{});
   if (type == DType::bf16) return body(bf16{});
-  throw std::invalid_argument("this kernel takes f32 or bf16 elements");
+  if (type == DType::f16) return body(f16{});
+  throw std::invalid_argument("this kernel takes f32, bf16 or f16 elements");
 }
 
 template <class T>

@@ -1,4 +1,4 @@
-// Sum, ReLU, scaling, conversion, fill and column sums over dense arrays. Element types: f32 or bf16, one per call.
+// Sum, ReLU, scaling, conversion, fill and column sums over dense arrays. Element types: f32, bf16 or f16, one per call.
 // No state, no workspace. Outputs may be the inputs (same address and type), never overlap otherwise.
 #pragma once
 #include "kernels/exec.h"

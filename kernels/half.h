@@ -1,7 +1,12 @@
-// bfloat16 storage type and its conversions, the same bits on host and device (round to nearest even).
+// The 16-bit storage types bfloat16 and float16 and their conversions, the same bits on host and device (round to nearest
+// even; every NaN becomes the type's quiet NaN).
 #pragma once
 #include <cstdint>
 #include <cstring>
+
+#if defined(__CUDACC__)
+#include <cuda_fp16.h>
+#endif
 
 #if defined(__CUDACC__)
 #define SWATH_HOST_DEVICE __host__ __device__ __forceinline__
@@ -15,6 +20,10 @@ struct bf16 {
   std::uint16_t bits;
 };
 
+struct f16 {
+  std::uint16_t bits;
+};
+
 SWATH_HOST_DEVICE float to_float(float v) { return v; }
 
 SWATH_HOST_DEVICE float to_float(bf16 v) {
@@ -22,6 +31,31 @@ SWATH_HOST_DEVICE float to_float(bf16 v) {
   float f;
   memcpy(&f, &u, sizeof f);
   return f;
+}
+
+namespace half_detail {
+SWATH_HOST_DEVICE std::uint32_t bits_of(float v) {
+  std::uint32_t u;
+  memcpy(&u, &v, sizeof u);
+  return u;
+}
+SWATH_HOST_DEVICE float float_of(std::uint32_t u) {
+  float v;
+  memcpy(&v, &u, sizeof v);
+  return v;
+}
+}  // namespace half_detail
+
+SWATH_HOST_DEVICE float to_float(f16 v) {
+#if defined(__CUDA_ARCH__)
+  return __half2float(__ushort_as_half(v.bits));
+#else
+  // Exponent and fraction in float32's places are the value times 2^-112, subnormal or not.
+  const std::uint32_t sign = static_cast<std::uint32_t>(v.bits & 0x8000u) << 16,
+                      rest = static_cast<std::uint32_t>(v.bits & 0x7fffu) << 13;
+  const std::uint32_t finite = half_detail::bits_of(half_detail::float_of(rest) * 0x1p112f);
+  return half_detail::float_of(sign | (rest >= 0x0f800000u ? rest | 0x7f800000u : finite));
+#endif
 }
 
 template <class T>
@@ -39,6 +73,22 @@ SWATH_HOST_DEVICE bf16 from_float<bf16>(float v) {
   // Without a branch, so that a loop over it becomes vector code.
   const std::uint32_t quiet_nan = (u >> 16) | 0x40u, rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   return bf16{static_cast<std::uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet_nan : rounded)};
+}
+
+template <>
+SWATH_HOST_DEVICE f16 from_float<f16>(float v) {
+#if defined(__CUDA_ARCH__)
+  return f16{static_cast<std::uint16_t>(v != v ? 0x7e00u : __half_as_ushort(__float2half_rn(v)))};
+#else
+  // Without branches, as above: below 2^-14 the sum with 0.5 rounds to the spacing of subnormals; from 65520 on the rounding
+  // carries into the exponent of infinity.
+  const std::uint32_t u = half_detail::bits_of(v), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
+  const std::uint32_t small = half_detail::bits_of(half_detail::float_of(magnitude) + 0.5f) - 0x3f000000u;
+  const std::uint32_t normal = ((magnitude + 0xfffu + ((magnitude >> 13) & 1u)) >> 13) - (112u << 10);
+  const std::uint32_t large = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
+  const std::uint32_t finite = magnitude < 0x38800000u ? small : normal;
+  return f16{static_cast<std::uint16_t>((magnitude > 0x7f800000u ? 0u : sign) | (magnitude >= 0x47800000u ? large : finite))};
+#endif
 }
 
 }  // namespace swath::kernels

@@ -25,7 +25,7 @@ void count_bits(const NonfiniteArgs& p, Bits exponent) {
 void nonfinite(const NonfiniteArgs& p, Cpu) {
   with_element(p.dtype, [&](auto element) {
     if constexpr (sizeof(element) == 4) return count_bits<std::uint32_t>(p, 0x7f800000u);
-    count_bits<std::uint16_t>(p, 0x7f80u);
+    count_bits<std::uint16_t>(p, p.dtype == DType::bf16 ? 0x7f80u : 0x7c00u);
   });
 }
 

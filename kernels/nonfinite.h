@@ -7,7 +7,7 @@ namespace swath::kernels {
 /// *count += number of elements of x that are NaN or infinite. The caller zeroes *count when a count begins.
 struct NonfiniteArgs {
   std::int64_t n = 0;
-  DType dtype = DType::f32;       // f32 or bf16
+  DType dtype = DType::f32;       // f32, bf16 or f16
   const void* x = nullptr;        // n
   std::int32_t* count = nullptr;  // 1, device
 };

@@ -24,7 +24,7 @@ class ResNet {
   /// group backbone. Convolution weights are stored K×R×S×C. Throws UserError for an unknown depth.
   ResNet(ParameterBlock& block, const ResNetOptions& options, std::uint64_t seed, const std::string& prefix = "backbone.");
 
-  /// N×H×W×C images (f32 or bf16) → N×features() f32 after global average pooling.
+  /// N×H×W×C images (f32, bf16 or f16) → N×features() f32 after global average pooling.
   Var forward(Tape& tape, const Var& images) const;
   /// Width of the pooled feature: 512 or 2048.
   std::int64_t features() const { return features_; }

@@ -11,7 +11,7 @@ using kernels::AugmentRotation;
 
 struct ViewFormat {
   std::int64_t crop = 0;    // side
-  DType type = DType::f32;  // f32 or bf16
+  DType type = DType::f32;  // f32, bf16 or f16
 };
 
 struct ViewOptions {

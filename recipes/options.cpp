@@ -14,6 +14,8 @@ std::int64_t crop_side(std::int64_t crop, const ImageSpec& image) {
 }
 
 std::unique_ptr<Device> open_device(const TrainOptions& options) {
+  if (options.precision == "fp16" && options.device == "cpu")
+    throw UserError("precision is fp16, which needs a GPU; set precision=bf16 or fp32 on the CPU, or device=cuda:0");
   return Device::open(options.device, {.conv_math = options.precision == "tf32" ? Float32Math::tf32 : Float32Math::full,
                                        .autotune = options.autotune});
 }

@@ -108,9 +108,8 @@ struct TrainOptions {
     v("device", device, "cpu, cuda or cuda:N");
     v("precision", precision,
       "type of the trunk's activations; parameters, heads and losses are always fp32; tf32: fp32, but a GPU's convolutions "
-      "round "
-      "their inputs",
-      OneOf{{"fp32", "tf32", "bf16"}});
+      "round their inputs; fp16: with a dynamic loss scale, on a GPU",
+      OneOf{{"fp32", "tf32", "bf16", "fp16"}});
     v("graph", graph, "auto: a GPU records the step once per shape of batch and replays it as one launch; off: it never does",
       OneOf{{"auto", "off"}});
     v("autotune", autotune,

@@ -24,7 +24,7 @@ struct RecipeContext {
 
 /// A batch on the device.
 struct DeviceBatch {
-  Tensor images;         // N×crop×crop×C, standardised, f32 or bf16
+  Tensor images;         // N×crop×crop×C, standardised, f32, bf16 or f16
   BatchViews views;      // further views of the same images
   Tensor labels;         // u64 {N, words}
   Tensor index;          // i32 {N}: rows of the training split; only for recipes that ask for it

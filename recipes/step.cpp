@@ -20,7 +20,10 @@ bool may_capture(const Device& device, const TrainOptions& options) {
 
 }  // namespace
 
-DType activation_type(const std::string& precision) { return precision == "bf16" ? DType::bf16 : DType::f32; }
+DType activation_type(const std::string& precision) {
+  if (precision == "bf16") return DType::bf16;
+  return precision == "fp16" ? DType::f16 : DType::f32;
+}
 
 TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Optimizer& optimizer, StepScalars& scalars,
                      const TrainOptions& options, const PackedSplit& split)
@@ -36,6 +39,10 @@ TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Opti
       phase_(recipe.phase()) {
   names_ = {"loss"};
   for (const std::string& name : recipe.statistic_names()) names_.push_back(name);
+  if (activation_type(options.precision) == DType::f16) {
+    loss_scale_ = std::make_unique<LossScale>(device);
+    names_.insert(names_.end(), {"loss_scale", "skipped_steps"});
+  }
   SWATH_CHECK(static_cast<std::int64_t>(names_.size()) <= kernels::kStatisticsWidth);
   ring_ = Tensor::zeros(device, {options.run.log_every, kernels::kStatisticsWidth}, DType::f32, Tag::other);
   copies_ = device.backend().host_copies();
@@ -105,21 +112,35 @@ void TrainStep::queue(const StepShape& shape) {
   block_.begin_step();
   const Objective objective = recipe_.objective(tape, batch);
   batch.images = {};
-  tape.backward(objective.loss);
+  if (loss_scale_) {
+    tape.backward(objective.loss, loss_scale_->seed());
+  } else {
+    tape.backward(objective.loss);
+  }
   block_.end_backward();
-  optimizer_.step(scalars_);
+  if (loss_scale_) loss_scale_->unscale(block_);
+  optimizer_.step(scalars_, loss_scale_.get());
   recipe_.after_step();
+  report(objective);
+}
 
+/// A row of the ring: the loss, the recipe's statistics, and those of the loss scale.
+void TrainStep::report(const Objective& objective) {
   kernels::PushStatisticsArgs push{.step = scalars_.step_pointer(), .ring = ring_.data<float>(), .capacity = ring_.size(0)};
   push.values[0] = objective.loss.value().data<float>();
-  SWATH_CHECK(objective.statistics.size() + 1 == names_.size());
-  for (std::size_t i = 0; i < objective.statistics.size(); ++i) {
+  const std::size_t given = objective.statistics.size();
+  SWATH_CHECK(given + (loss_scale_ ? 3 : 1) == names_.size());
+  for (std::size_t i = 0; i < given; ++i) {
     const Tensor& statistic = objective.statistics[i].second;
     if (statistic.dtype() == DType::i32) {
       push.counts[i + 1] = statistic.data<std::int32_t>();
     } else {
       push.values[i + 1] = statistic.data<float>();
     }
+  }
+  if (loss_scale_) {
+    push.values[given + 1] = loss_scale_->scale();
+    push.counts[given + 2] = loss_scale_->skipped_steps();
   }
   device_.run([&](auto exec) { kernels::push_statistics(push, exec); });
 }

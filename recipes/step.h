@@ -43,6 +43,11 @@ class TrainStep {
   /// Names of StepStatistics::values.
   const std::vector<std::string>& names() const { return names_; }
 
+  /// What goes on from step to step beside parameters and moments.
+  void visit_state(StateVisitor& visitor) {
+    if (loss_scale_) loss_scale_->visit_state(visitor);
+  }
+
   /// The graph that replays steps of this shape; null while they run eagerly.
   const DeviceGraph* graph(const StepShape& shape) const;
   /// Forgets what was recorded.
@@ -56,6 +61,7 @@ class TrainStep {
   };
   /// Queues the step on the input.
   void queue(const StepShape& shape);
+  void report(const Objective& objective);
   void load(const Batch& batch);
   void load_pixels(const Batch& batch);
   void replay(const StepShape& shape);
@@ -72,6 +78,7 @@ class TrainStep {
   const PackedSplit& split_;
   std::int64_t crop_, max_rows_;
   std::vector<std::string> names_;
+  std::unique_ptr<LossScale> loss_scale_;  // null unless activations are f16
   Tensor ring_;
   Input input_;
   std::unique_ptr<HostCopies> copies_;  // null on the CPU

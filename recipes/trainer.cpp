@@ -80,6 +80,7 @@ struct Trainer::Impl {
     for (Buffer& b : block.buffers()) visitor.tensor("model." + b.name, b.value);
     visitor.tensor("optim.m", optimizer->first_moment());
     visitor.tensor("optim.v", optimizer->second_moment());
+    step->visit_state(visitor);
     visitor.scalar("steps_done", steps_done);
     visitor.scalar("epoch", epoch);
     visitor.scalar("batch", batch);

@@ -21,6 +21,7 @@ std::vector<Benchmark> ema_benchmarks();
 std::vector<Benchmark> gather_rows_benchmarks();
 std::vector<Benchmark> intra_random_benchmarks();
 std::vector<Benchmark> label_similarity_benchmarks();
+std::vector<Benchmark> loss_scale_benchmarks();
 std::vector<Benchmark> margin_loss_benchmarks();
 std::vector<Benchmark> memory_bank_benchmarks();
 std::vector<Benchmark> moco_loss_benchmarks();

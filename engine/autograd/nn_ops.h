@@ -1,4 +1,4 @@
-// Differentiable layers on NHWC activations (methods.md §2). Activations are f32 or bf16, parameters f32.
+// Differentiable layers on NHWC activations (methods.md §2). Activations are f32, bf16 or f16, parameters f32.
 #pragma once
 #include <string>
 

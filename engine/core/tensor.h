@@ -27,6 +27,10 @@ struct DTypeOf<kernels::bf16> {
   static constexpr DType value = DType::bf16;
 };
 template <>
+struct DTypeOf<kernels::f16> {
+  static constexpr DType value = DType::f16;
+};
+template <>
 struct DTypeOf<std::uint8_t> {
   static constexpr DType value = DType::u8;
 };

@@ -27,6 +27,8 @@ std::vector<float> values_of(const Tensor& tensor) {
   std::vector<float> values;
   if (tensor.dtype() == DType::bf16) {
     for (const kernels::bf16 v : tensor.to_host<kernels::bf16>()) values.push_back(kernels::to_float(v));
+  } else if (tensor.dtype() == DType::f16) {
+    for (const kernels::f16 v : tensor.to_host<kernels::f16>()) values.push_back(kernels::to_float(v));
   }
   return values;
 }
@@ -54,7 +56,8 @@ TraceRange::~TraceRange() {
 }
 
 void require_finite(const Tensor& tensor, const char* what) {
-  if (tensor.dtype() != DType::f32 && tensor.dtype() != DType::bf16) return;
+  const DType type = tensor.dtype();
+  if (type != DType::f32 && type != DType::bf16 && type != DType::f16) return;
   const Tensor count = Tensor::zeros(tensor.device(), {1}, DType::i32, Tag::workspace);
   const kernels::NonfiniteArgs args{
       .n = tensor.numel(), .dtype = tensor.dtype(), .x = tensor.raw(), .count = count.data<std::int32_t>()};

@@ -25,14 +25,6 @@ std::size_t element_size(const std::string& dtype) {
   return 0;
 }
 
-float from_f16(std::uint16_t bits) {
-  const int exponent = (bits >> 10) & 0x1f, mantissa = bits & 0x3ff;
-  const double sign = bits & 0x8000 ? -1 : 1;
-  if (exponent == 31) return static_cast<float>(mantissa ? NAN : sign * INFINITY);
-  return static_cast<float>(sign *
-                            (exponent ? std::ldexp(1 + mantissa / 1024.0, exponent - 15) : std::ldexp(mantissa / 1024.0, -14)));
-}
-
 template <class T>
 T load(const std::uint8_t* from) {
   T value;
@@ -151,7 +143,7 @@ std::vector<float> SafetensorsFile::to_float(const std::string& name) const {
     else if (e.dtype == "BF16")
       values[i] = kernels::to_float(load<kernels::bf16>(at));
     else if (e.dtype == "F16")
-      values[i] = from_f16(load<std::uint16_t>(at));
+      values[i] = kernels::to_float(load<kernels::f16>(at));
     else
       throw DataError(fmt::format("tensor \"{}\" of {} holds {}, not floating-point numbers", name, path_, e.dtype));
   }

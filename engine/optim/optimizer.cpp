@@ -25,10 +25,11 @@ Optimizer::Optimizer(ParameterBlock& block, OptimizerOptions options) : block_(b
   second_ = Tensor::zeros(block.device(), options_.kind == "sgd" ? Shape{0} : shape, DType::f32, Tag::moments);
 }
 
-void Optimizer::step(const StepScalars& scalars) {
+void Optimizer::step(const StepScalars& scalars, const LossScale* scale) {
   const std::vector<Stretch> stretches = trained_stretches();
+  const std::int32_t* found_inf = scale ? scale->found_inf() : nullptr;
   if (options_.kind == "sgd") {
-    for (const Stretch& stretch : stretches) sgd(stretch, scalars);
+    for (const Stretch& stretch : stretches) sgd(stretch, scalars, found_inf);
     return;
   }
   kernels::AdamArgs args{.count = 0,
@@ -36,7 +37,8 @@ void Optimizer::step(const StepScalars& scalars) {
                          .value = block_.values().data<float>(),
                          .m = first_.data<float>(),
                          .v = second_.data<float>(),
-                         .step = scalars.updates_pointer(),
+                         .step = scale ? scale->updates() : scalars.updates_pointer(),
+                         .found_inf = found_inf,
                          .beta1 = options_.beta1,
                          .beta2 = options_.beta2,
                          .eps = options_.eps,
@@ -75,13 +77,14 @@ std::vector<Optimizer::Stretch> Optimizer::trained_stretches() const {
   return stretches;
 }
 
-void Optimizer::sgd(const Stretch& stretch, const StepScalars& scalars) {
+void Optimizer::sgd(const Stretch& stretch, const StepScalars& scalars, const std::int32_t* found_inf) {
   const std::int64_t begin = stretch.range.begin;
   const kernels::SgdArgs args{.n = stretch.range.size(),
                               .grad = block_.grads().data<float>() + begin,
                               .value = block_.values().data<float>() + begin,
                               .buffer = options_.momentum > 0 ? first_.data<float>() + begin : nullptr,
                               .learning_rate = scalars.learning_rate_pointer(stretch.group),
+                              .found_inf = found_inf,
                               .momentum = options_.momentum,
                               .weight_decay = static_cast<float>(options_.group(stretch.group).weight_decay)};
   block_.device().run([&](auto exec) { kernels::sgd(args, exec); });

@@ -5,6 +5,7 @@
 
 #include "engine/core/config.h"
 #include "engine/nn/parameter.h"
+#include "engine/optim/loss_scale.h"
 #include "engine/optim/step_scalars.h"
 
 namespace swath {
@@ -49,8 +50,9 @@ class Optimizer {
   /// Holds the moments of every parameter of `block`, which must be allocated and outlive the optimiser.
   Optimizer(ParameterBlock& block, OptimizerOptions options);
 
-  /// Applies the gradients with the learning rates and the step number of `scalars`; frozen parameters stay.
-  void step(const StepScalars& scalars);
+  /// Applies the gradients with the learning rates and the step number of `scalars`; frozen parameters stay. With a loss scale
+  /// all stay where it found a gradient that is not finite, and the updates that were made are counted, not the steps.
+  void step(const StepScalars& scalars, const LossScale* scale = nullptr);
 
   /// Moments in the order of the flat block: m and v of Adam; the momentum buffer (and none) of SGD.
   Tensor& first_moment() { return first_; }
@@ -64,7 +66,7 @@ class Optimizer {
     ParameterRange range;
   };
   std::vector<Stretch> trained_stretches() const;
-  void sgd(const Stretch& stretch, const StepScalars& scalars);
+  void sgd(const Stretch& stretch, const StepScalars& scalars, const std::int32_t* found_inf);
 
   ParameterBlock& block_;
   OptimizerOptions options_;

@@ -88,12 +88,14 @@ struct Arithmetic {
   DType dtype;
   Float32Math math;
 };
-constexpr Arithmetic kArithmetics[] = {
-    {"f32", DType::f32, Float32Math::full}, {"tf32", DType::f32, Float32Math::tf32}, {"bf16", DType::bf16, Float32Math::full}};
+constexpr Arithmetic kArithmetics[] = {{"f32", DType::f32, Float32Math::full},
+                                       {"tf32", DType::f32, Float32Math::tf32},
+                                       {"bf16", DType::bf16, Float32Math::full},
+                                       {"fp16", DType::f16, Float32Math::full}};
 
-class ConvPlans : public ::testing::TestWithParam<std::tuple<const char*, Arithmetic>> {};
+class ConvPlansOf : public ::testing::TestWithParam<std::tuple<const char*, Arithmetic>> {};
 
-TEST_P(ConvPlans, EveryConvolutionOfEveryNetworkHasOne) {
+TEST_P(ConvPlansOf, EveryConvolutionOfEveryNetworkHasOne) {
   const auto& [device, arithmetic] = GetParam();
   const std::string json = description(device);
   ASSERT_FALSE(json.empty());
@@ -122,7 +124,26 @@ TEST_P(ConvPlans, EveryConvolutionOfEveryNetworkHasOne) {
               static_cast<double>(largest_workspace) / (1024.0 * 1024.0));
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, ConvPlans,
+TEST(ConvPlans, AConvolutionThatADeviceCannotRunIsNamedWithTheRemedy) {
+  // Before compute capability 8.0 there is no bfloat16.
+  std::string json = description("a100");
+  const std::size_t version = json.find("\"deviceVer\": 800");
+  ASSERT_NE(version, std::string::npos);
+  json.replace(version, 16, "\"deviceVer\": 700");
+  const ConvGeometry geometry{.n = 2, .h = 8, .w = 8, .c = 64, .k = 64, .r = 3, .s = 3, .pad = 1, .dtype = DType::bf16};
+  try {
+    ConvPlan::for_description({.geometry = geometry, .pass = ConvPass::forward}, json);
+    FAIL() << "there is a plan";
+  } catch (const DeviceError& error) {
+    const std::string said = error.what();
+    EXPECT_EQ(said.rfind("cuDNN ", 0), 0u) << said;
+    EXPECT_NE(said.find("has no plan for the convolution forward of bf16 2x8x8x64 with 64x3x3x64"), std::string::npos) << said;
+    EXPECT_NE(said.find("; set another precision, or use another version of cuDNN"), std::string::npos) << said;
+    EXPECT_EQ(said.find('\n'), std::string::npos) << said;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, ConvPlansOf,
                          ::testing::Combine(::testing::Values("h100", "a100"), ::testing::ValuesIn(kArithmetics)),
                          [](const auto& i) { return std::string(std::get<0>(i.param)) + "_" + std::get<1>(i.param).name; });
 

@@ -29,18 +29,30 @@ std::vector<float> numbers(std::int64_t count, std::uint64_t seed) {
   return values;
 }
 
+template <class T>
+std::vector<T> narrowed(const std::vector<float>& values) {
+  std::vector<T> narrow(values.size());
+  std::transform(values.begin(), values.end(), narrow.begin(), kernels::from_float<T>);
+  return narrow;
+}
+
+template <class T>
+std::vector<float> widened(const std::vector<T>& values) {
+  std::vector<float> wide(values.size());
+  std::transform(values.begin(), values.end(), wide.begin(), [](T v) { return kernels::to_float(v); });
+  return wide;
+}
+
 Tensor upload(Device& device, const Shape& shape, const std::vector<float>& values, DType type) {
-  if (type == DType::f32) return Tensor::from_host(device, shape, values);
-  std::vector<kernels::bf16> narrow(values.size());
-  std::transform(values.begin(), values.end(), narrow.begin(), kernels::from_float<kernels::bf16>);
-  return Tensor::from_host(device, shape, narrow);
+  if (type == DType::bf16) return Tensor::from_host(device, shape, narrowed<kernels::bf16>(values));
+  if (type == DType::f16) return Tensor::from_host(device, shape, narrowed<kernels::f16>(values));
+  return Tensor::from_host(device, shape, values);
 }
 
 std::vector<float> download(const Tensor& tensor) {
-  if (tensor.dtype() == DType::f32) return tensor.to_host<float>();
-  std::vector<float> values;
-  for (const kernels::bf16 v : tensor.to_host<kernels::bf16>()) values.push_back(kernels::to_float(v));
-  return values;
+  if (tensor.dtype() == DType::bf16) return widened(tensor.to_host<kernels::bf16>());
+  if (tensor.dtype() == DType::f16) return widened(tensor.to_host<kernels::f16>());
+  return tensor.to_host<float>();
 }
 
 // A sum in double and the sum of magnitudes, which bounds its rounding error in float.
@@ -93,15 +105,15 @@ ConvSums naive(const ConvGeometry& g, const std::vector<float>& x, const std::ve
 
 void check_convolution(Device& device, const ConvGeometry& g) {
   const auto rounded = [&](std::vector<float> values) {
-    if (g.dtype == DType::bf16)
-      for (float& v : values) v = kernels::to_float(kernels::from_float<kernels::bf16>(v));
+    if (g.dtype == DType::bf16) return widened(narrowed<kernels::bf16>(values));
+    if (g.dtype == DType::f16) return widened(narrowed<kernels::f16>(values));
     return values;
   };
   const std::vector<float> x = rounded(numbers(g.input_shape().numel(), 1));
   const std::vector<float> w = rounded(numbers(g.weight_shape().numel(), 2));
   const std::vector<float> dy = rounded(numbers(g.output_shape().numel(), 3));
   const ConvSums want = naive(g, x, w, dy);
-  const double rounding = g.dtype == DType::bf16 ? 0x1p-8 : 0;
+  const double rounding = g.dtype == DType::bf16 ? 0x1p-8 : g.dtype == DType::f16 ? 0x1p-11 : 0;
 
   Backend& backend = device.backend();
   const Tensor x_on = upload(device, g.input_shape(), x, g.dtype), dy_on = upload(device, g.output_shape(), dy, g.dtype);
@@ -148,12 +160,13 @@ TEST_F(CudaBackend, Float32ConvolutionsMatchTheSum) {
   }
 }
 
-TEST_F(CudaBackend, Bf16ConvolutionsMatchTheSumOfRoundedNumbers) {
-  for (ConvGeometry g : kGeometries) {
-    SCOPED_TRACE(g.input_shape().str() + " * " + g.weight_shape().str());
-    g.dtype = DType::bf16;
-    check_convolution(*device, g);
-  }
+TEST_F(CudaBackend, SixteenBitConvolutionsMatchTheSumOfRoundedNumbers) {
+  for (const DType type : {DType::bf16, DType::f16})
+    for (ConvGeometry g : kGeometries) {
+      g.dtype = type;
+      SCOPED_TRACE(g.input_shape().str() + " * " + g.weight_shape().str() + " " + kernels::name_of(type));
+      check_convolution(*device, g);
+    }
 }
 
 TEST_F(CudaBackend, Float32ConvolutionsMatchTheCpuBackend) {
@@ -191,7 +204,7 @@ TEST_F(CudaBackend, RefusesOtherTypesAndShapes) {
   const Tensor x = Tensor::zeros(*device, g.input_shape()), y = Tensor::zeros(*device, g.output_shape());
   const Tensor w = Tensor::zeros(*device, g.weight_shape());
   EXPECT_THROW(device->backend().conv_forward(g, y, w, y), InternalError);
-  g.dtype = DType::f16;
+  g.dtype = DType::u16;
   EXPECT_THROW(device->backend().conv_forward(g, x, w, y), UserError);
   const ConvGeometry small{1, 2, 2, 4, 4, 7, 7, 1, 2};
   EXPECT_THROW(device->backend().conv_forward(small, x, w, y), UserError);

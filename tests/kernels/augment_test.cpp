@@ -68,6 +68,7 @@ TEST_P(AugmentTest, FollowsTheReference) {
   const std::vector<Case> cases = {{0, 8, 8, 3, 6, 6, 3},
                                    {9, 8, 8, 3, 6, 6, 3},
                                    {9, 8, 8, 3, 6, 6, 8, DType::u8, DType::bf16},
+                                   {9, 8, 8, 3, 6, 6, 8, DType::u8, DType::f16},
                                    {5, 9, 12, 12, 5, 7, 16, DType::u16, DType::f32},
                                    {5, 12, 9, 12, 12, 9, 12, DType::u16, DType::bf16, train, none},
                                    {5, 10, 13, 3, 7, 6, 3, DType::u8, DType::f32, evaluate, none},

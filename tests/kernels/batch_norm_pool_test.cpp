@@ -22,7 +22,7 @@ std::vector<Case> cases() {
       {2, 20, 20, 72}};
   std::vector<Case> list;
   for (const PoolGeometry& geometry : sizes)
-    for (const DType dtype : {DType::f32, DType::bf16})
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
       for (const bool two : {false, true}) list.push_back({geometry, dtype, two, 0});
   list.push_back({{1, 8, 8, 64}, DType::bf16, true, 1});
   return list;

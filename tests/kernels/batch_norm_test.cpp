@@ -34,7 +34,7 @@ std::ostream& operator<<(std::ostream& out, const Case& c) {
 
 std::vector<Case> cases() {
   std::vector<Case> list;
-  for (const DType dtype : {DType::f32, DType::bf16}) {
+  for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
     for (const std::int64_t rows : {1, 2, 31, 32, 33, 65}) list.push_back({rows, 8, dtype, Extra::residual, true, true});
     for (const std::int64_t channels : {1, 3, 12, 31, 64, 65}) {
       list.push_back({37, channels, dtype, Extra::none, false, false});

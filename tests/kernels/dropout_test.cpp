@@ -13,7 +13,7 @@ TEST_P(DropoutTest, EveryElementFollowsItsDraw) {
     std::int64_t rows, columns, row_offset;
   };
   for (const Size z : {Size{0, 8, 0}, {1, 1, 0}, {1, 31, 3}, {3, 33, 1}, {5, 64, 0}, {7, 65, 11}, {20, 2048, 2}})
-    for (const DType dtype : {DType::f32, DType::bf16})
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
       for (const float keep : {0.99f, 0.5f, 1.0f}) {
         SCOPED_TRACE(::testing::Message() << z.rows << "x" << z.columns << " from " << z.row_offset << " " << name_of(dtype)
                                           << " " << keep);

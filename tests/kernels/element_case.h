@@ -1,26 +1,35 @@
-// Arrays of f32 or bf16 elements in the memory of a case, seen as floats, and the tolerance of each type.
+// Arrays of f32, bf16 or f16 elements in the memory of a case, seen as floats, and the tolerance of each type.
 #pragma once
 #include "kernels/half.h"
 #include "tests/kernels/kernel_case.h"
 
 namespace swath::kernels::test {
 
-inline std::vector<bf16> to_bf16(const std::vector<float>& values) {
-  std::vector<bf16> out(values.size());
-  std::transform(values.begin(), values.end(), out.begin(), [](float v) { return from_float<bf16>(v); });
+template <class T>
+std::vector<T> narrowed(const std::vector<float>& values) {
+  std::vector<T> out(values.size());
+  std::transform(values.begin(), values.end(), out.begin(), [](float v) { return from_float<T>(v); });
+  return out;
+}
+
+template <class T>
+std::vector<float> widened(const std::vector<T>& values) {
+  std::vector<float> out(values.size());
+  std::transform(values.begin(), values.end(), out.begin(), [](T v) { return to_float(v); });
   return out;
 }
 
 /// The values as the type stores them.
 inline std::vector<float> rounded(std::vector<float> values, DType type) {
-  if (type == DType::bf16)
-    for (float& v : values) v = to_float(from_float<bf16>(v));
+  if (type == DType::bf16) return widened(narrowed<bf16>(values));
+  if (type == DType::f16) return widened(narrowed<f16>(values));
   return values;
 }
 
 inline void* put_elements(CaseMemory& memory, const std::vector<float>& values, DType type, std::size_t misalign = 0) {
   if (type == DType::f32) return memory.put(values, misalign);
-  return memory.put(to_bf16(values), misalign);
+  if (type == DType::f16) return memory.put(narrowed<f16>(values), misalign);
+  return memory.put(narrowed<bf16>(values), misalign);
 }
 
 inline void* make_elements(CaseMemory& memory, std::int64_t count, DType type, std::size_t misalign = 0) {
@@ -30,13 +39,12 @@ inline void* make_elements(CaseMemory& memory, std::int64_t count, DType type, s
 
 inline std::vector<float> get_elements(const CaseMemory& memory, const void* p, std::int64_t count, DType type) {
   if (type == DType::f32) return memory.get(static_cast<const float*>(p), count);
-  const std::vector<bf16> raw = memory.get(static_cast<const bf16*>(p), count);
-  std::vector<float> values(raw.size());
-  std::transform(raw.begin(), raw.end(), values.begin(), [](bf16 v) { return to_float(v); });
-  return values;
+  if (type == DType::f16) return widened(memory.get(static_cast<const f16*>(p), count));
+  return widened(memory.get(static_cast<const bf16*>(p), count));
 }
 
-/// expect_close for either type: a bf16 result may also be off by one rounding to 8 bits of its own value.
+/// expect_close for any type: a 16-bit result may also be off by one rounding of its own value, to 8 bits (bf16) or to 11 (f16,
+/// whose subnormals are 2^-24 apart).
 inline void expect_elements_close(const std::vector<float>& got, const std::vector<double>& reference,
                                   const std::vector<float>& naive, DType type, double scale = 0) {
   if (type == DType::f32) return expect_close(got, reference, naive, scale);
@@ -45,7 +53,8 @@ inline void expect_elements_close(const std::vector<float>& got, const std::vect
   const double shared = 4 * largest_error(naive, reference) + 1e-7 * scale;
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double error = std::abs(static_cast<double>(got[i]) - reference[i]);
-    ASSERT_TRUE(error <= shared + std::abs(reference[i]) / 256) << "element " << i << ": " << got[i] << ", " << reference[i];
+    const double rounding = type == DType::bf16 ? std::abs(reference[i]) / 256 : std::abs(reference[i]) / 2048 + 0x1p-25;
+    ASSERT_TRUE(error <= shared + rounding) << "element " << i << ": " << got[i] << ", " << reference[i];
   }
 }
 

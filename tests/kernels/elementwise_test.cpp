@@ -16,7 +16,7 @@ class ElementwiseTest : public KernelTest {
   template <class Body>
   void for_sizes(const Body& body) {
     for (const std::int64_t n : {0, 1, 3, 31, 32, 33, 255, 1025, 40000})
-      for (const DType dtype : {DType::f32, DType::bf16})
+      for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
         for (const std::size_t misalign : {0, 1}) {
           SCOPED_TRACE(::testing::Message() << n << " " << name_of(dtype) << " misaligned by " << misalign);
           body(n, dtype, misalign);
@@ -93,7 +93,7 @@ TEST_P(ElementwiseTest, ScaleCastFill) {
       scale({.n = n, .dtype = dtype, .x = from, .out = out, .factor = 0.5f, .device_factor = factor}, exec);
     });
     EXPECT_EQ(get_elements(memory, out, n, dtype), expected(n, dtype, [&](std::size_t i) { return -2.0f * x[i]; }));
-    for (const DType to : {DType::f32, DType::bf16}) {
+    for (const DType to : {DType::f32, DType::bf16, DType::f16}) {
       void* converted = make_elements(memory, n, to, misalign);
       memory.run([&](auto exec) { cast({.n = n, .from = dtype, .to = to, .x = from, .out = converted}, exec); });
       EXPECT_EQ(get_elements(memory, converted, n, to), rounded(x, to));
@@ -136,7 +136,7 @@ TEST_P(ElementwiseTest, ColumnSums) {
     std::int64_t rows, columns;
   };
   for (const Size z : {Size{0, 5}, {3, 0}, {1, 1}, {31, 33}, {33, 31}, {7, 65}, {120, 512}, {1000, 3}})
-    for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
       SCOPED_TRACE(::testing::Message() << z.rows << "x" << z.columns << " " << name_of(dtype));
       CaseMemory memory(GetParam());
       const auto x = rounded(random_floats(z.rows * z.columns, 7), dtype);
@@ -169,7 +169,7 @@ TEST_P(ElementwiseTest, CopyColumns) {
                        {31, 160, 512, 96, 160, 0},
                        {33, 5, 7, 1, 9, 3},
                        {4, 8, 8, 0, 9, 0}})
-    for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
       SCOPED_TRACE(::testing::Message() << z.rows << "x" << z.columns << " " << name_of(dtype));
       CaseMemory memory(GetParam());
       const auto from = rounded(random_floats(z.rows * z.from_stride, 8), dtype);

@@ -65,7 +65,7 @@ TEST_P(PoolTest, MaxPoolBothWays) {
       {2, 5, 6, 65},         {1, 6, 6, 8, 2, 2, 0}, {1, 9, 7, 12, 3, 1, 1}, {1, 11, 11, 5, 5, 3, 2},
       {1, 7, 7, 4, 2, 3, 0}, {3, 16, 16, 16}};
   for (const PoolSizes& z : sizes)
-    for (const DType dtype : {DType::f32, DType::bf16})
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16})
       for (const std::size_t misalign : {0, 1}) {
         SCOPED_TRACE(::testing::Message() << z.n << "x" << z.height << "x" << z.width << "x" << z.channels << " "
                                           << name_of(dtype) << " window " << z.window << " misaligned by " << misalign);
@@ -97,7 +97,7 @@ TEST_P(PoolTest, AveragePoolBothWays) {
     std::int64_t n, positions, channels;
   };
   for (const Size z : {Size{0, 4, 4}, {1, 1, 1}, {2, 49, 2048}, {3, 16, 65}, {2, 33, 12}, {5, 100, 3}, {1, 49, 64}})
-    for (const DType dtype : {DType::f32, DType::bf16}) {
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
       SCOPED_TRACE(::testing::Message() << z.n << "x" << z.positions << "x" << z.channels << " " << name_of(dtype));
       CaseMemory memory(GetParam());
       const std::vector<float> x = rounded(random_floats(z.n * z.positions * z.channels, 21), dtype);

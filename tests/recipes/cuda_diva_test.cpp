@@ -79,7 +79,7 @@ TEST_F(CudaDiva, AStepMatchesTheCpuBackend) {
   for (std::size_t i = 0; i < 6; ++i)
     EXPECT_NEAR(cuda.statistics[i], cpu.statistics[i], 1e-4 * std::abs(cpu.statistics[i])) << i;
   EXPECT_EQ(cuda.pushed, cpu.pushed);
-  testing::expect_close(cuda.tensors, cpu.tensors, 2e-4);
+  testing::expect_close(cuda.tensors, cpu.tensors, 1e-4);
 }
 
 TEST_F(CudaDiva, ALaterStepNeitherAllocatesNorWaits) {

@@ -69,6 +69,7 @@ const std::vector<Case>& cases() {
       {"baseline_nca", loss("nca")},
       {"baseline_bce", loss("bce")},
       {"baseline_bf16", [](TrainOptions& options) { options.precision = "bf16"; }},
+      {"baseline_fp16", [](TrainOptions& options) { options.precision = "fp16"; }},
       {"bier", recipe("bier")},
       {"dac", dac},
       {"diva", recipe("diva")},

@@ -72,7 +72,7 @@ TEST_F(CudaSndl, AStepMatchesTheCpuBackend) {
   for (std::size_t i = 0; i < 3; ++i)
     EXPECT_NEAR(cuda.statistics[i], cpu.statistics[i], 1e-4 * std::abs(cpu.statistics[i])) << i;
   ASSERT_TRUE(cpu.tensors.contains("nca.bank"));
-  testing::expect_close(cuda.tensors, cpu.tensors, 2e-4);
+  testing::expect_close(cuda.tensors, cpu.tensors, 1e-4);
 }
 
 TEST_F(CudaSndl, ALaterStepNeitherAllocatesNorWaits) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <map>
 
@@ -115,6 +116,74 @@ TEST_F(CudaStep, Bf16StaysCloseToFloat32) {
   EXPECT_NEAR(bf16.statistics.at(0), f32.statistics.at(0), 0.05 * std::abs(f32.statistics.at(0)));
   // The running statistics of the first layers have seen the fewest roundings.
   EXPECT_LE(relative_difference(bf16.tensors.at("backbone.bn1.running_var"), f32.tensors.at("backbone.bn1.running_var")), 0.02);
+}
+
+TEST_F(CudaStep, Fp16StaysCloserToFloat32ThanBf16OnceTheLossIsScaled) {
+  // A loss without mined triplets, which a rounding could replace by others.
+  const auto step = [](const char* precision) {
+    TrainOptions made = options();
+    made.precision = precision;
+    made.loss.name = "bce";
+    return run("cuda", made, 1);
+  };
+  const StepResult f32 = step("fp32"), fp16 = step("fp16"), bf16 = step("bf16");
+  EXPECT_NEAR(fp16.statistics.at(0), f32.statistics.at(0), 0.001 * std::abs(f32.statistics.at(0)));
+  // Gradients come back at their own size; the last layers normalise so few values that they enlarge every rounding.
+  for (const char* name : {"backbone.bn1.running_var", "d bce.weight", "d head.embedding.weight",
+                           "d backbone.layer4.1.conv2.weight", "d backbone.conv1.weight"}) {
+    const std::vector<float>& wanted = f32.tensors.at(name);
+    EXPECT_LE(relative_difference(fp16.tensors.at(name), wanted), 0.5 * relative_difference(bf16.tensors.at(name), wanted))
+        << name;
+  }
+}
+
+/// Reads the state of the loss scale, and sets its scale.
+struct ScaleAccess : StateVisitor {
+  void tensor(const std::string& name, Tensor& value) override {
+    if (name != "loss_scale") return;
+    std::vector<std::uint8_t> bytes = value.to_host<std::uint8_t>();
+    std::memcpy(&state, bytes.data(), sizeof state);
+    if (set_to == 0) return;
+    state.scale = set_to;
+    std::memcpy(bytes.data(), &state, sizeof state);
+    value.copy_from_host(bytes.data());
+  }
+  void scalar(const std::string&, std::int64_t&) override {}
+  void scalar(const std::string&, std::uint64_t&) override {}
+  void scalar(const std::string&, double&) override {}
+  void scalar(const std::string&, std::string&) override {}
+  float set_to = 0;
+  kernels::LossScaleState state;
+};
+
+TEST_F(CudaStep, AnOverflowInFp16SkipsTheUpdateHalvesTheScaleAndIsCounted) {
+  for (const char* graph : {"off", "auto"}) {
+    TrainOptions narrow = options();
+    narrow.precision = "fp16";
+    narrow.graph = graph;
+    testing::RecipeBench<Recipe> bench(narrow, "cuda");
+    bench.set_learning_rate(1e-4f);
+    ScaleAccess access;
+    std::uint64_t number = 0;
+    // 1e30 is within float32's reach and out of float16's. From the second step on, a graph runs.
+    for (const float scale : {1024.0f, 1024.0f, 1024.0f, 1e30f, 1024.0f}) {
+      SCOPED_TRACE(number);
+      const bool overflow = scale > 1e9f;
+      access.set_to = scale;
+      bench.step->visit_state(access);
+      bench.scalars->set_step(number++);
+      const std::vector<float> before = bench.block.values().to_host<float>();
+      const std::vector<float> statistics = bench.run(bench.first_images(8));
+      access.set_to = 0;
+      bench.step->visit_state(access);
+      EXPECT_EQ(bench.block.values().to_host<float>() == before, overflow);
+      EXPECT_EQ(access.state.scale, overflow ? scale / 2 : scale);
+      EXPECT_EQ(access.state.skipped_steps, number > 3 ? 1 : 0);
+      EXPECT_EQ(statistics.at(2), access.state.scale);
+      EXPECT_EQ(statistics.at(3), static_cast<float>(access.state.skipped_steps));
+    }
+    EXPECT_EQ(access.state.updates, 4u) << "a skipped step is no update";
+  }
 }
 
 }  // namespace

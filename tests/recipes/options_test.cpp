@@ -121,5 +121,16 @@ TEST(Preset, OfAnotherNameIsRefusedWithThoseThatExist) {
   }
 }
 
+TEST(Precision, Fp16IsRefusedOnTheCpuWithWhatToSet) {
+  TrainOptions options;
+  options.precision = "fp16";
+  try {
+    open_device(options);
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_STREQ(error.what(), "precision is fp16, which needs a GPU; set precision=bf16 or fp32 on the CPU, or device=cuda:0");
+  }
+}
+
 }  // namespace
 }  // namespace swath

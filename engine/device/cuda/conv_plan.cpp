@@ -54,8 +54,11 @@ void finish(const std::shared_ptr<fe::graph::Tensor_attributes>& result, std::in
 
 void require(fe::error_t status, const char* step, const ConvProblem& problem) {
   if (status.is_good()) return;
-  throw InternalError(fmt::format("cuDNN {} has no plan for the convolution, {} ({}: {})", cudnnGetVersion(), describe(problem),
-                                  step, status.get_message()));
+  const std::string message = status.get_message();  // several lines
+  throw DeviceError(
+      fmt::format("cuDNN {} has no plan for the convolution {} on this device ({}: {}); set another precision, or "
+                  "use another version of cuDNN",
+                  cudnnGetVersion(), describe(problem), step, message.substr(0, message.find('\n'))));
 }
 
 std::vector<fe::NumericalNote_t> unwanted_notes(const ConvProblem& problem) {

@@ -16,8 +16,8 @@ void expect(const char* what, const Tensor& tensor, const Shape& shape, DType ty
 }
 
 void expect_possible(const ConvGeometry& g) {
-  if (g.dtype != DType::f32 && g.dtype != DType::bf16)
-    throw UserError(fmt::format("convolutions take f32 or bf16 activations, not {}", kernels::name_of(g.dtype)));
+  if (g.dtype != DType::f32 && g.dtype != DType::bf16 && g.dtype != DType::f16)
+    throw UserError(fmt::format("convolutions take f32, bf16 or f16 activations, not {}", kernels::name_of(g.dtype)));
   if (g.c < 1 || g.k < 1 || g.r < 1 || g.s < 1 || g.stride < 1 || g.pad < 0 || g.h + 2 * g.pad < g.r || g.w + 2 * g.pad < g.s)
     throw UserError(fmt::format("a {}x{} convolution with padding {} does not fit an image of {}x{}; use a larger image", g.r,
                                 g.s, g.pad, g.h, g.w));
