@@ -22,13 +22,20 @@ __device__ __forceinline__ Floats<kWidth> load(const float* p) {
   }
 }
 
+/// To global memory, in one instruction: the compiler splits the assignment of a float4 into four where values come from a
+/// loop.
 template <int kWidth>
 __device__ __forceinline__ void store(float* p, const Floats<kWidth>& v) {
   if constexpr (kWidth == 4) {
-    *reinterpret_cast<float4*>(p) = make_float4(v.value[0], v.value[1], v.value[2], v.value[3]);
+    __stwb(reinterpret_cast<float4*>(p), make_float4(v.value[0], v.value[1], v.value[2], v.value[3]));
   } else {
     *p = v.value[0];
   }
+}
+
+/// To shared memory.
+__device__ __forceinline__ void store_shared(float* p, const Floats<4>& v) {
+  *reinterpret_cast<float4*>(p) = make_float4(v.value[0], v.value[1], v.value[2], v.value[3]);
 }
 
 /// Whether every row of a matrix with this base, leading dimension and width is whole aligned groups of four floats.

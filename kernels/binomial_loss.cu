@@ -95,7 +95,7 @@ struct ColumnsInFlight {
   }
   __device__ void deposit(Slab& slab) const {
 #pragma unroll
-    for (int part = 0; part < 2; ++part) store(&slab.value[row(part)][column()], value[part]);
+    for (int part = 0; part < 2; ++part) store_shared(&slab.value[row(part)][column()], value[part]);
   }
 };
 

@@ -42,5 +42,5 @@ void scatter_add_rows(const ScatterAddRowsArgs& args, Cpu exec);
 
 }  // namespace swath::kernels
 
-// Budget: gather_rows_kernel 32 registers, 128-bit loads; scatter_add_rows_kernel 32 registers, 528 bytes shared, 128-bit
+// Budget: gather_rows_kernel 40 registers, 128-bit loads; scatter_add_rows_kernel 32 registers, 528 bytes shared, 128-bit
 // loads.

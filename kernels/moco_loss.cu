@@ -134,7 +134,8 @@ struct Logit {
 };
 __device__ Logit logit(const MocoDensity& density, const Layout& work, std::int64_t j, float product, float uniform,
                        float inv_tau) {
-  const float weight = density.weight(product, work.columns[2 * j], work.columns[2 * j + 1], uniform);
+  const float2 column = reinterpret_cast<const float2*>(work.columns)[j];  // shift, factor
+  const float weight = density.weight(product, column.x, column.y, uniform);
   return {weight, portable::mul(portable::mul(weight, product), inv_tau)};
 }
 
@@ -187,7 +188,7 @@ __global__ void __launch_bounds__(kBlock) gradient_kernel(MocoLossArgs args, Lay
   for (std::int64_t j = begin; j < end; j += kDepth) {
     __syncthreads();
     deposit_row(a, next_a);
-    store(&b.value[column_term][threadIdx.x % 16 * 4], next_b);
+    store_shared(&b.value[column_term][threadIdx.x % 16 * 4], next_b);
     __syncthreads();
     next_a = next_share(j + kDepth);
     next_b = next_keys(j + kDepth);
@@ -197,9 +198,15 @@ __global__ void __launch_bounds__(kBlock) gradient_kernel(MocoLossArgs args, Lay
   const std::int64_t row = i0 + threadIdx.x / 16 * kEdge;
 #pragma unroll
   for (int r = 0; r < kEdge; ++r) {
+    if (row + r >= used || column >= args.cols) continue;
+    float* to = out + (row + r) * args.cols + column;
+    if constexpr (kWidth == 4) {
+      store(to, Floats<4>{{sum[r][0], sum[r][1], sum[r][2], sum[r][3]}});
+    } else {
 #pragma unroll
-    for (int c = 0; c < kEdge; ++c) {
-      if (row + r < used && column + c < args.cols) out[(row + r) * args.cols + column + c] = sum[r][c];
+      for (int c = 0; c < kEdge; ++c) {
+        if (column + c < args.cols) to[c] = sum[r][c];
+      }
     }
   }
 }

@@ -109,8 +109,10 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
     for (int j = 0; j < V; ++j) sum[j] += v.v[j];
   }
+  Vector<V> mean;
 #pragma unroll
-  for (int j = 0; j < V; ++j) y[image * channels + channel + j] = sum[j] / static_cast<float>(positions);
+  for (int j = 0; j < V; ++j) mean.v[j] = sum[j] / static_cast<float>(positions);
+  store_vector<V>(y + image * channels + channel, mean);
 }
 
 /// A thread writes its channels at so many positions of an image.
@@ -174,7 +176,7 @@ void average_pool(const AveragePoolArgs& p, CudaStream exec) {
   if (p.n * p.channels == 0) return;
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
-    with_vector<T>(p.channels, aligned16({p.x}), [&](auto v) {
+    with_vector<T>(p.channels, aligned16({p.x, p.y}), [&](auto v) {
       launch(average_pool_kernel<v.value, T>, static_cast<unsigned>(ceil_div(p.n * (p.channels / v.value), 256)), 256, 0, exec,
              p.n, p.positions, p.channels, typed<T>(p.x), p.y);
     });

@@ -16,7 +16,7 @@ double moco_sectors(const MocoLossArgs& args) {
   const double pairs = static_cast<double>(args.rows * args.capacity), cols = static_cast<double>(args.cols);
   const double partials = static_cast<double>(plan.splits * args.rows * args.cols);
   const double products = tiles(args.capacity) * tiles(args.rows) * 128 * cols / 8 + pairs / 8;
-  const double passes = pairs / 8 + 3 * pairs / 8 + pairs;
+  const double passes = pairs / 8 + 3 * pairs / 8 + pairs / 2;
   const double gradients =
       tiles(args.cols) * tiles(args.rows) * static_cast<double>(args.capacity) * 128 / 8 + 2 * partials / 8;
   return products + passes + gradients + 2 * static_cast<double>(args.rows) * cols / 8;

@@ -29,8 +29,7 @@ struct Excess {
   const char* benchmark;
   double above;
 };
-constexpr Excess kExcess[] = {{"moco_loss", 1.45},
-                              {"batch_norm.statistics", 1.6},
+constexpr Excess kExcess[] = {{"batch_norm.statistics", 1.6},
                               {"batch_norm.apply", 3.2},
                               {"batch_norm.apply_residual", 2.5},
                               {"batch_norm.backward_shortcut", 2.2},
