@@ -431,6 +431,6 @@ std::size_t batch_norm_workspace(std::int64_t rows, std::int64_t channels) {
   return batch_norm_plan::workspace(rows, channels);
 }
 
-std::int64_t batch_norm_counters(std::int64_t channels) { return batch_norm_plan::cuda_plan(0, channels).groups; }
+std::int64_t batch_norm_counters(std::int64_t channels) { return batch_norm_plan::cuda_plan(channels).groups; }
 
 }  // namespace swath::kernels

@@ -1,66 +1,94 @@
 // Batch normalisation on CUDA (methods.md §2): statistics in one launch, whose last block per channel group merges the partial
 // sums in order, in double, and updates the running statistics; one pass applies; two passes go back.
-#include "kernels/batch_norm.cuh"
+#include "kernels/batch_norm_apply.cuh"
+#include "kernels/batch_norm_backward.cuh"
 
 namespace swath::kernels {
 namespace batch_norm {
 namespace {
 
+/// The shift of a block's channels: the mean of its first rows. `first` is the thread's first row.
 template <bool kWide, class T>
-__global__ void __launch_bounds__(kSumThreads)
-    statistics_kernel(BatchNormStatisticsArgs p, std::int64_t chunk_rows, std::int64_t chunks) {
-  const Channels at = channels_of_thread(p.channels);
-  const std::int64_t begin = blockIdx.y * chunk_rows, end = begin + chunk_rows < p.rows ? begin + chunk_rows : p.rows;
-  const T* x = static_cast<const T*>(p.x);
-  float* partial = static_cast<float*>(p.workspace);
-  float* own = partial + 3 * static_cast<std::int64_t>(blockIdx.y) * p.channels;
-  __shared__ Cell shift[kMaxLanes];
-  float sums[2][kCell] = {};
-  if (at.valid > 0) {
-    if (threadIdx.y == 0) {
-      const std::int64_t first = end - begin < batch_norm_plan::kShiftRows ? end - begin : batch_norm_plan::kShiftRows;
-      Cell mean{};
-      for (std::int64_t r = begin; r < begin + first; ++r) {
-        const Cell v = load_cell<kWide>(x + r * p.channels + at.begin, at.valid);
+__device__ __forceinline__ Cell shift_of(const BatchNormStatisticsArgs& p, const Channels& at, const Raw<T>& first) {
+  constexpr int kRows = batch_norm_plan::kShiftRows;
+  __shared__ Table<kRows> table;
+  const std::int64_t left = p.rows - static_cast<std::int64_t>(blockIdx.y) * blockDim.y;
+  const int rows = static_cast<int>(left < kRows ? left : kRows);
+  if (threadIdx.y < rows && at.valid > 0) {
+    const Cell cell = unpack(first);
 #pragma unroll
-        for (int k = 0; k < kCell; ++k) mean.v[k] += v.v[k] / static_cast<float>(first);
-      }
-      store_cell<false>(own + at.begin, mean, at.valid);
-      shift[threadIdx.x] = mean;
-    }
+    for (int k = 0; k < kCell; ++k)
+      table.at(static_cast<int>(threadIdx.y), static_cast<int>(threadIdx.x) * kCell + k) = cell.v[k];
   }
   __syncthreads();
-  if (at.valid > 0) {
-    const Cell from = shift[threadIdx.x];
-    stream_rows<kWide ? 4 : 1>(
-        begin + threadIdx.y, end, blockDim.y,
-        [&](std::int64_t r) { return load_cell<kWide>(x + r * p.channels + at.begin, at.valid); },
-        [&](std::int64_t, const Cell& v) {
+  Cell shift{};
 #pragma unroll
-          for (int k = 0; k < kCell; ++k) {
-            const float d = v.v[k] - from.v[k];
-            sums[0][k] += d;
-            sums[1][k] += d * d;
-          }
-        });
+  for (int r = 0; r < kRows; ++r) {
+    if (r >= rows) break;
+    const Cell cell = table.cell(r);
+#pragma unroll
+    for (int k = 0; k < kCell; ++k) shift.v[k] += cell.v[k] / static_cast<float>(rows);
   }
+  return shift;
+}
+
+/// How many rows each of a group's blocks took.
+struct ChunkRows {
+  std::int64_t each, rest, lines;
+
+  __device__ explicit ChunkRows(std::int64_t rows) : lines(blockDim.y) {
+    const std::int64_t round = gridDim.y * lines, rounds = rows / round;
+    each = rounds * lines;
+    rest = rows - rounds * round;
+  }
+  __device__ double operator()(std::int64_t chunk) const {
+    const std::int64_t more = rest - chunk * lines;
+    return static_cast<double>(each + (more < 0 ? 0 : more < lines ? more : lines));
+  }
+};
+
+template <bool kWide, class T>
+__global__ void __launch_bounds__(kSumThreads) statistics_kernel(BatchNormStatisticsArgs p) {
+  const Channels at = channels_of_thread(p.channels);
+  const T* x = static_cast<const T*>(p.x);
+  float* partials = static_cast<float*>(p.workspace);
+  float* own = partials + 3 * static_cast<std::int64_t>(blockIdx.y) * p.channels;
+  float sums[2][kCell] = {};
+  stream_rows<kWide ? kRowsUnderWay<1, T> : 1>(
+      rows_of_thread(p.rows, at), [&](std::int64_t r) { return load_raw<kWide>(x + r * p.channels + at.begin, at.valid); },
+      [&](const Raw<T>& first) {
+        const Cell shift = shift_of<kWide>(p, at, first);
+        if (threadIdx.y == 0) {
+#pragma unroll
+          for (int k = 0; k < kCell; ++k)
+            if (k < at.valid) own[at.begin + k] = shift.v[k];
+        }
+        return shift;
+      },
+      [&](const Cell& shift, std::int64_t, const Raw<T>& row) {
+        const Cell v = unpack(row);
+#pragma unroll
+        for (int k = 0; k < kCell; ++k) {
+          const float d = v.v[k] - shift.v[k];
+          sums[0][k] += d;
+          sums[1][k] += d * d;
+        }
+      });
   store_sums<2>(sums, p.channels, own + p.channels);
   if (!last_of_group(p.counters)) return;
   const double n = static_cast<double>(p.rows), momentum = p.momentum;
+  const ChunkRows count_of(p.rows);
   // Sums of x − pivot and its square, where the pivot is the shift of the first chunk.
-  merge_chunks<2>(
-      chunks, p.channels,
-      [&](std::int64_t chunk, std::int64_t c, double* totals) {
-        const std::int64_t left = p.rows - chunk * chunk_rows;
-        const double count = static_cast<double>(left < chunk_rows ? left : chunk_rows);
-        const float* from = partial + 3 * chunk * p.channels + c;
-        const double offset = static_cast<double>(__ldcg(from)) - static_cast<double>(__ldcg(partial + c));
-        const double sum = __ldcg(from + p.channels);
+  merge_chunks<3, 2>(
+      p.channels, partials, [&](std::int64_t c) { return static_cast<double>(__ldcg(partials + c)); },
+      [&](double pivot, std::int64_t chunk, const float* partial, double* totals) {
+        const double count = count_of(chunk), sum = partial[1];
+        const double offset = static_cast<double>(partial[0]) - pivot;
         totals[0] += sum + count * offset;
-        totals[1] += __ldcg(from + 2 * p.channels) + offset * (2 * sum + count * offset);
+        totals[1] += partial[2] + offset * (2 * sum + count * offset);
       },
       [&](std::int64_t c, const double* totals) {
-        const double mean = __ldcg(partial + c) + totals[0] / n, rest = totals[1] - totals[0] * totals[0] / n;
+        const double mean = __ldcg(partials + c) + totals[0] / n, rest = totals[1] - totals[0] * totals[0] / n;
         const double deviation = rest < 0 ? 0 : rest;
         p.mean[c] = static_cast<float>(mean);
         p.invstd[c] = static_cast<float>(1 / sqrt(deviation / n + p.eps));
@@ -73,90 +101,92 @@ __global__ void __launch_bounds__(kSumThreads)
 
 enum class Extra : std::uint8_t { none, residual, shortcut };
 
-/// Per-channel values of one term.
-template <bool kWide>
-struct Term {
-  Cell mean, scale, beta;
-
-  __device__ Term(const NormTerm& t, const BatchNormApplyArgs& p, const Channels& at)
-      : mean(load_cell<kWide>(t.mean + at.begin, at.valid)),
-        scale(load_cell<kWide>(t.gamma + at.begin, at.valid)),
-        beta(load_cell<kWide>(t.beta + at.begin, at.valid)) {
-    const Cell spread = load_cell<kWide>(t.spread + at.begin, at.valid);
-#pragma unroll
-    for (int k = 0; k < kCell; ++k)
-      scale.v[k] = p.spread == Spread::variance ? scale.v[k] / sqrtf(spread.v[k] + p.eps) : scale.v[k] * spread.v[k];
-  }
-  __device__ float operator()(const Cell& x, int k) const { return normalise(x.v[k], mean.v[k], scale.v[k], beta.v[k]); }
+/// A row's cells as read.
+template <class T>
+struct ApplyRow {
+  Raw<T> x, extra;
 };
 
+/// Rows come in the reverse order of the statistics' sweeps: the last ones are still in the cache.
 template <bool kWide, class T, Extra kExtra>
-__global__ void __launch_bounds__(kMapThreads) apply_kernel(BatchNormApplyArgs p) {
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks) apply_kernel(BatchNormApplyArgs p) {
   const Channels at = channels_of_thread(p.channels);
-  if (at.valid == 0) return;
-  const Term<kWide> main(p.main, p, at), shortcut(kExtra == Extra::shortcut ? p.shortcut : p.main, p, at);
   const float floor = p.activation == Activation::relu ? 0.0f : -INFINITY;
   const std::int64_t mask_row = ceil_div(p.channels, kCell);
-  struct Row {
-    Cell x, extra;
-  };
-  stream_rows<kWide ? 2 : 1>(
-      static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y, p.rows,
-      static_cast<std::int64_t>(gridDim.y) * blockDim.y,
+  stream_rows<kWide ? kRowsUnderWay<kExtra == Extra::none ? 1 : 2, T> : 1>(
+      rows_of_thread(p.rows, at),
       [&](std::int64_t r) {
-        const std::int64_t i = r * p.channels + at.begin;
-        Row row;
-        row.x = load_cell<kWide>(static_cast<const T*>(p.main.x) + i, at.valid);
-        if constexpr (kExtra == Extra::residual) row.extra = load_cell<kWide>(static_cast<const T*>(p.residual) + i, at.valid);
-        if constexpr (kExtra == Extra::shortcut)
-          row.extra = load_cell<kWide>(static_cast<const T*>(p.shortcut.x) + i, at.valid);
+        const std::int64_t i = (p.rows - 1 - r) * p.channels + at.begin;
+        ApplyRow<T> row;
+        row.x = load_raw<kWide>(static_cast<const T*>(p.main.x) + i, at.valid);
+        if constexpr (kExtra == Extra::residual) row.extra = load_raw<kWide>(static_cast<const T*>(p.residual) + i, at.valid);
+        if constexpr (kExtra == Extra::shortcut) row.extra = load_raw<kWide>(static_cast<const T*>(p.shortcut.x) + i, at.valid);
         return row;
       },
-      [&](std::int64_t r, Row& row) {
+      [&](const ApplyRow<T>&) { return apply_values<kExtra == Extra::shortcut>(p); },
+      [&](const ApplyValues& of, std::int64_t reversed, const ApplyRow<T>& row) {
+        const std::int64_t r = p.rows - 1 - reversed;
+        Cell y = unpack(row.x), extra{};
+        if constexpr (kExtra != Extra::none) extra = unpack(row.extra);
         unsigned bits = 0;
 #pragma unroll
         for (int k = 0; k < kCell; ++k) {
-          float y = main(row.x, k);
-          if constexpr (kExtra == Extra::residual) y += row.extra.v[k];
-          if constexpr (kExtra == Extra::shortcut) y += shortcut(row.extra, k);
-          y = y < floor ? floor : y;
-          bits |= (y > 0 ? 1u : 0u) << k;
-          row.x.v[k] = y;
+          float v = normalise(y.v[k], of.mean.v[k], of.scale.v[k], of.beta.v[k]);
+          if constexpr (kExtra == Extra::residual) v += extra.v[k];
+          if constexpr (kExtra == Extra::shortcut) v += (extra.v[k] - of.shortcut_mean.v[k]) * of.shortcut_scale.v[k];
+          v = v < floor ? floor : v;
+          bits |= (v > 0 ? 1u : 0u) << k;
+          y.v[k] = v;
         }
-        store_cell<kWide>(static_cast<T*>(p.y) + r * p.channels + at.begin, row.x, at.valid);
+        store_raw<kWide>(static_cast<T*>(p.y) + r * p.channels + at.begin, pack<T>(y), at.valid);
         if (p.mask) p.mask[r * mask_row + at.begin / kCell] = static_cast<std::uint8_t>(bits & ((1u << at.valid) - 1));
       });
 }
 
+template <bool kWide, class T, Extra kExtra>
+void apply_with(const BatchNormApplyArgs& p, CudaStream exec) {
+  const CudaPlan plan = batch_norm_plan::cuda_plan(p.channels);
+  launch(apply_kernel<kWide, T, kExtra>, map_grid(plan, p.rows), block_of(plan, kMapThreads), 0, exec, p);
+}
+
 template <bool kWide, class T>
 void apply(const BatchNormApplyArgs& p, CudaStream exec) {
-  auto kernel = apply_kernel<kWide, T, Extra::none>;
-  if (p.residual) kernel = apply_kernel<kWide, T, Extra::residual>;
-  if (p.shortcut.x) kernel = apply_kernel<kWide, T, Extra::shortcut>;
-  const CudaPlan plan = batch_norm_plan::cuda_plan(p.rows, p.channels);
-  launch(kernel, row_grid(plan, p.rows), block_of(plan, kMapThreads), 0, exec, p);
+  if (p.shortcut.x) return apply_with<kWide, T, Extra::shortcut>(p, exec);
+  if (p.residual) return apply_with<kWide, T, Extra::residual>(p, exec);
+  apply_with<kWide, T, Extra::none>(p, exec);
 }
 
 /// The incoming gradient as one or two tensors, and ReLU's mask as bits.
 template <class T, Mask kMask>
 struct Elements {
-  static constexpr int kBatch = 2;
+  static constexpr int kTensors = 1;
+  struct Row {
+    Raw<T> first, second;
+    unsigned bits;
+  };
   const T *first, *second;  // second may be null
   const std::uint8_t* mask;
   std::int64_t mask_row;
 
   template <bool kWide>
-  __device__ Cell read(std::int64_t row, std::int64_t i, const Channels& at) const {
-    Cell g = load_cell<kWide>(first + i, at.valid);
+  __device__ __forceinline__ Row read(std::int64_t row, std::int64_t i, const Channels& at) const {
+    Row out;
+    out.first = load_raw<kWide>(first + i, at.valid);
+    if (second) out.second = load_raw<kWide>(second + i, at.valid);
+    if constexpr (kMask == Mask::bits) out.bits = mask[row * mask_row + at.begin / kCell];
+    return out;
+  }
+  __device__ __forceinline__ Cell gradient(const Row& row) const {
+    Cell g = unpack(row.first);
     if (second) {
-      const Cell more = load_cell<kWide>(second + i, at.valid);
+      const Cell more = unpack(row.second);
 #pragma unroll
-      for (int k = 0; k < kCell; ++k) g.v[k] = to_float(from_float<T>(g.v[k] + more.v[k]));
+      for (int k = 0; k < kCell; ++k) g.v[k] += more.v[k];
+      g = unpack(pack<T>(g));
     }
     if constexpr (kMask == Mask::bits) {
-      const unsigned bits = mask[row * mask_row + at.begin / kCell];
 #pragma unroll
-      for (int k = 0; k < kCell; ++k) g.v[k] = bits >> k & 1u ? g.v[k] : 0.0f;
+      for (int k = 0; k < kCell; ++k) g.v[k] = row.bits >> k & 1u ? g.v[k] : 0.0f;
     }
     return g;
   }
@@ -205,16 +235,15 @@ void statistics(const BatchNormStatisticsArgs& p, CudaStream exec) {
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
     with_width(wide(p.channels, {p.x}), [&](auto is_wide) {
-      const CudaPlan plan = batch_norm_plan::cuda_plan(p.rows, p.channels);
-      launch(statistics_kernel<is_wide.value, T>, chunk_grid(plan), block_of(plan, kSumThreads), 0, exec, p, plan.chunk_rows,
-             plan.chunks);
+      const CudaPlan plan = batch_norm_plan::cuda_plan(p.channels);
+      launch(statistics_kernel<is_wide.value, T>, sum_grid(plan, p.rows), block_of(plan, kSumThreads), 0, exec, p);
     });
   });
 }
 
 void apply_any(const BatchNormApplyArgs& p, CudaStream exec) {
   if (p.rows == 0 || p.channels == 0) return;
-  const bool is_wide = wide(p.channels, {p.residual, p.y}) && wide_term(p.main) && wide_term(p.shortcut);
+  const bool is_wide = wide(p.channels, {p.main.x, p.shortcut.x, p.residual, p.y});
   with_element(p.dtype,
                [&](auto element) { with_width(is_wide, [&](auto w) { apply<w.value, decltype(element)>(p, exec); }); });
 }
@@ -225,8 +254,8 @@ void backward_any(const BatchNormBackwardArgs& p, CudaStream exec) {
     clear(p.d_main, p.channels, exec);
     return clear(p.d_shortcut, p.channels, exec);
   }
-  const bool is_wide = wide(p.channels, {p.d_y, p.d_y_second, p.d_residual, p.d_main.d_x, p.d_shortcut.d_x, p.workspace}) &&
-                       wide_term(p.main) && wide_term(p.shortcut);
+  const bool is_wide =
+      wide(p.channels, {p.main.x, p.shortcut.x, p.d_y, p.d_y_second, p.d_residual, p.d_main.d_x, p.d_shortcut.d_x});
   with_element(p.dtype,
                [&](auto element) { with_width(is_wide, [&](auto w) { backward<w.value, decltype(element)>(p, exec); }); });
 }

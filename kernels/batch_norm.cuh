@@ -1,7 +1,10 @@
-// What the batch norm kernels share: cells of 8 channels, sums over the rows of a chunk, their merging by the last block of a
-// channel group, and the two passes of the backward direction over any source of the incoming gradient. Sums run in a fixed
-// order: results are reproducible bit for bit.
+// What the batch norm kernels share: cells of 8 channels, values per channel that a block computes once, rows that are on their
+// way before they are needed, sums over the rows of a block and their merging by the last block of a channel group. Sums run in
+// a fixed order: on one device results are reproducible bit for bit.
 #pragma once
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
 #include "kernels/batch_norm.h"
 #include "kernels/batch_norm_plan.h"
 #include "kernels/dispatch.h"
@@ -17,9 +20,10 @@ using batch_norm_plan::kMaxLanes;
 using batch_norm_plan::kSumThreads;
 
 using Cell = Vector<kCell>;
+constexpr int kMapBlocks = 2;                 // of kMapThreads, per multiprocessor
 constexpr int kMaxWidth = kMaxLanes * kCell;  // channels of a block
 
-/// The channels of a thread: 8 from `channel` on, of which `valid` exist (all, where kWide: 16-byte accesses).
+/// The channels of a thread: 8 from `begin` on, of which `valid` exist (all, where kWide: 16-byte accesses).
 struct Channels {
   std::int64_t begin;
   int valid;
@@ -29,47 +33,149 @@ __device__ __forceinline__ Channels channels_of_thread(std::int64_t channels) {
   const std::int64_t left = channels - begin;
   return {begin, static_cast<int>(left < 0 ? 0 : left < kCell ? left : kCell)};
 }
+__device__ __forceinline__ int thread_of_block() { return static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x); }
+
+/// 8 elements as they lie in memory, in which form rows wait for their turn.
+template <class T>
+struct Raw {
+  static constexpr int kWords = kCell * sizeof(T) / 16;
+  uint4 words[kWords];
+};
 
 /// Elements beyond the valid ones repeat the last: nobody uses them.
 template <bool kWide, class T>
-__device__ __forceinline__ Cell load_cell(const T* p, int valid) {
+__device__ __forceinline__ Raw<T> load_raw(const T* p, int valid) {
+  Raw<T> raw;
   if constexpr (kWide) {
-    return load_vector<kCell>(p);
-  } else {
-    Cell cell;
 #pragma unroll
-    for (int k = 0; k < kCell; ++k) cell.v[k] = to_float(p[min(k, valid - 1)]);
-    return cell;
+    for (int i = 0; i < Raw<T>::kWords; ++i) raw.words[i] = reinterpret_cast<const uint4*>(p)[i];
+  } else {
+    T elements[kCell];
+#pragma unroll
+    for (int k = 0; k < kCell; ++k) elements[k] = p[min(k, valid - 1)];
+    memcpy(&raw, elements, sizeof raw);
   }
+  return raw;
 }
 
 template <bool kWide, class T>
-__device__ __forceinline__ void store_cell(T* p, const Cell& cell, int valid) {
+__device__ __forceinline__ void store_raw(T* p, const Raw<T>& raw, int valid) {
   if constexpr (kWide) {
-    store_vector<kCell>(p, cell);
+#pragma unroll
+    for (int i = 0; i < Raw<T>::kWords; ++i) reinterpret_cast<uint4*>(p)[i] = raw.words[i];
   } else {
+    T elements[kCell];
+    memcpy(elements, &raw, sizeof raw);
 #pragma unroll
     for (int k = 0; k < kCell; ++k)
-      if (k < valid) p[k] = from_float<T>(cell.v[k]);
+      if (k < valid) p[k] = elements[k];
   }
 }
 
-/// Calls use(row, read(row)) for the rows begin, begin + step, … below end; kBatch rows are on their way before one is used.
-template <int kBatch, class Read, class Use>
-__device__ __forceinline__ void stream_rows(std::int64_t begin, std::int64_t end, std::int64_t step, const Read& read,
-                                            const Use& use) {
-  using Row = decltype(read(begin));
-  std::int64_t r = begin;
-  for (; r + (kBatch - 1) * step < end; r += kBatch * step) {
-    Row rows[kBatch];
+__device__ __forceinline__ Cell unpack(const Raw<float>& raw) {
+  Cell cell;
+  memcpy(&cell, &raw, sizeof raw);
+  return cell;
+}
+__device__ __forceinline__ Cell unpack(const Raw<bf16>& raw) {
+  const unsigned pairs[kCell / 2] = {raw.words[0].x, raw.words[0].y, raw.words[0].z, raw.words[0].w};
+  Cell cell;
 #pragma unroll
-    for (int b = 0; b < kBatch; ++b) rows[b] = read(r + b * step);
+  for (int k = 0; k < kCell; ++k) cell.v[k] = __uint_as_float(k % 2 ? pairs[k / 2] & 0xffff0000u : pairs[k / 2] << 16);
+  return cell;
+}
+
+__device__ __forceinline__ Cell unpack(const Raw<f16>& raw) {
+  __half2 pairs[kCell / 2];
+  memcpy(pairs, &raw, sizeof raw);
+  Cell cell;
 #pragma unroll
-    for (int b = 0; b < kBatch; ++b) use(r + b * step, rows[b]);
+  for (int k = 0; k < kCell; ++k) cell.v[k] = k % 2 ? __high2float(pairs[k / 2]) : __low2float(pairs[k / 2]);
+  return cell;
+}
+
+/// Rounds to the nearest, ties to even, as from_float does; but every NaN becomes the same one.
+template <class T>
+__device__ __forceinline__ Raw<T> pack(const Cell& cell) {
+  Raw<T> raw;
+  if constexpr (sizeof(T) == 4) {
+    memcpy(&raw, &cell, sizeof raw);
+  } else if constexpr (std::is_same_v<T, f16>) {
+    __half2 pairs[kCell / 2];
+#pragma unroll
+    for (int k = 0; k < kCell / 2; ++k) pairs[k] = __floats2half2_rn(cell.v[2 * k], cell.v[2 * k + 1]);
+    memcpy(&raw, pairs, sizeof raw);
+  } else {
+    __nv_bfloat162 pairs[kCell / 2];
+#pragma unroll
+    for (int k = 0; k < kCell / 2; ++k) pairs[k] = __floats2bfloat162_rn(cell.v[2 * k], cell.v[2 * k + 1]);
+    memcpy(&raw, pairs, sizeof raw);
   }
-  for (; r < end; r += step) {
-    Row row = read(r);
-    use(r, row);
+  return raw;
+}
+
+/// kCount values for each channel of a block, in shared memory. The first four channels of all cells come before the others, so
+/// that 16-byte accesses of neighbouring threads meet no bank twice.
+template <int kCount>
+struct alignas(16) Table {
+  float v[kCount][kMaxWidth];
+
+  __device__ __forceinline__ float& at(int which, int column) {
+    return v[which][column % kCell / 4 * (kMaxWidth / 2) + column / kCell * 4 + column % 4];
+  }
+  /// The values of the thread's channels.
+  __device__ __forceinline__ Cell cell(int which) const {
+    const Vector<4> first = load_vector<4>(v[which] + threadIdx.x * 4);
+    const Vector<4> second = load_vector<4>(v[which] + kMaxWidth / 2 + threadIdx.x * 4);
+    return {first.v[0], first.v[1], first.v[2], first.v[3], second.v[0], second.v[1], second.v[2], second.v[3]};
+  }
+};
+
+/// fill(channel, column) for every channel of a block, by one thread each; then all threads see what it wrote.
+template <class Fill>
+__device__ __forceinline__ void for_channels(std::int64_t channels, const Fill& fill) {
+  const int width = static_cast<int>(blockDim.x) * kCell;
+  const int column = thread_of_block();
+  const std::int64_t channel = static_cast<std::int64_t>(blockIdx.x) * width + column;
+  if (column < width && channel < channels) fill(channel, column);
+  __syncthreads();
+}
+
+/// The rows begin, begin + step, … below end.
+struct Rows {
+  std::int64_t begin, end, step;
+};
+/// Those of a thread: blocks take whole sweeps in turn. None for a thread without channels.
+__device__ __forceinline__ Rows rows_of_thread(std::int64_t rows, const Channels& at) {
+  const std::int64_t lines = blockDim.y;
+  return {blockIdx.y * lines + threadIdx.y, at.valid > 0 ? rows : 0, gridDim.y * lines};
+}
+
+/// How many rows a thread has under way, where a row takes kTensors loads of 8 elements: 6 words of 16 bytes in all. With the
+/// 512 threads that a multiprocessor has at 128 registers these are 48 KiB, about twice what hides the latency of its memory.
+template <int kTensors, class T>
+constexpr int kRowsUnderWay = 6 / (kTensors * Raw<T>::kWords) < 1 ? 1 : 6 / (kTensors * Raw<T>::kWords);
+
+/// Calls use(values, row, read(row)) for a thread's rows, where values = prepare(the first row as read). kBatch rows are on
+/// their way before one is used, the first ones already while prepare, which may wait for the block, runs.
+template <int kBatch, class Read, class Prepare, class Use>
+__device__ __forceinline__ void stream_rows(const Rows& rows, const Read& read, const Prepare& prepare, const Use& use) {
+  using Row = decltype(read(rows.begin));
+  Row batch[kBatch];
+  const auto start = [&](std::int64_t r) {
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b)
+      if (r + b * rows.step < rows.end) batch[b] = read(r + b * rows.step);
+  };
+  std::int64_t r = rows.begin;
+  start(r);
+  const auto values = prepare(batch[0]);
+  while (r < rows.end) {
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b)
+      if (r + b * rows.step < rows.end) use(values, r + b * rows.step, batch[b]);
+    r += kBatch * rows.step;
+    start(r);
   }
 }
 
@@ -79,24 +185,26 @@ __device__ __forceinline__ float normalise(float x, float mean, float scale, flo
 template <int kSums>
 __device__ void store_sums(float (&sums)[kSums][kCell], std::int64_t channels, float* to) {
   constexpr int kWarps = kSumThreads / kWarp;
-  __shared__ float shared[kSums][kWarps][kMaxWidth];
-  const int lanes = static_cast<int>(blockDim.x), width = lanes * kCell;
-  const int thread = static_cast<int>(threadIdx.y) * lanes + static_cast<int>(threadIdx.x);
+  constexpr int kRow = kWarps * kMaxWidth;
+  __shared__ Table<kSums * kWarps> shared;
+  const int lanes = static_cast<int>(blockDim.x), width = lanes * kCell, thread = thread_of_block();
+  float* own = &shared.at(thread / kWarp, thread % kWarp % kMaxLanes * kCell);
 #pragma unroll
   for (int s = 0; s < kSums; ++s)
 #pragma unroll
     for (int k = 0; k < kCell; ++k) {
       for (int offset = kWarp / 2; offset >= lanes; offset /= 2) sums[s][k] += __shfl_xor_sync(0xffffffffu, sums[s][k], offset);
-      if (thread % kWarp < lanes) shared[s][thread / kWarp][thread % kWarp * kCell + k] = sums[s][k];
+      if (thread % kWarp < lanes) own[s * kRow + k / 4 * (kMaxWidth / 2) + k % 4] = sums[s][k];
     }
   __syncthreads();
   for (int i = thread; i < kSums * width; i += kSumThreads) {
     const int which = i / width, column = i % width;
     const std::int64_t channel = static_cast<std::int64_t>(blockIdx.x) * width + column;
     if (channel >= channels) continue;
+    const float* of_warps = &shared.at(which * kWarps, column);
     float total = 0;
 #pragma unroll
-    for (int w = 0; w < kWarps; ++w) total += shared[which][w][column];
+    for (int w = 0; w < kWarps; ++w) total += of_warps[w * kMaxWidth];
     to[which * channels + channel] = total;
   }
 }
@@ -113,18 +221,33 @@ __device__ __forceinline__ bool last_of_group(std::uint32_t* counters) {
   return last;
 }
 
-/// Calls add(chunk, channel, totals) for every chunk, and finish(channel, totals) once per channel of the block with the sums.
-template <int kSums, class Add, class Finish>
-__device__ void merge_chunks(std::int64_t chunks, std::int64_t channels, const Add& add, const Finish& finish) {
+/// What a block left for one channel.
+template <int kFloats>
+struct Partial {
+  float v[kFloats];
+};
+
+/// Calls add(prepare(channel), chunk, partial, totals) with the kFloats floats that each of the group's blocks left for a
+/// channel, `partials` being rows of `channels`, and finish(channel, totals) once per channel of the block with the kSums sums.
+template <int kFloats, int kSums, class Prepare, class Add, class Finish>
+__device__ void merge_chunks(std::int64_t channels, const float* partials, const Prepare& prepare, const Add& add,
+                             const Finish& finish) {
+  constexpr int kAtOnce = 8;
   __shared__ double shared[kSums][kSumThreads];
-  const int width = static_cast<int>(blockDim.x) * kCell, parts = kSumThreads / width;
-  const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x), column = thread % width;
+  const int width = static_cast<int>(blockDim.x) * kCell, parts = kSumThreads / width, thread = thread_of_block();
+  const int column = thread % width;
   const std::int64_t channel = static_cast<std::int64_t>(blockIdx.x) * width + column;
   double totals[kSums] = {};
-  if (channel < channels) {
-#pragma unroll 4
-    for (std::int64_t chunk = thread / width; chunk < chunks; chunk += parts) add(chunk, channel, totals);
-  }
+  stream_rows<kAtOnce>(
+      Rows{thread / width, channel < channels ? gridDim.y : 0, parts},
+      [&](std::int64_t chunk) {
+        Partial<kFloats> partial;
+#pragma unroll
+        for (int f = 0; f < kFloats; ++f) partial.v[f] = __ldcg(partials + (chunk * kFloats + f) * channels + channel);
+        return partial;
+      },
+      [&](const Partial<kFloats>&) { return channel < channels ? prepare(channel) : 0.0; },
+      [&](double with, std::int64_t chunk, const Partial<kFloats>& partial) { add(with, chunk, partial.v, totals); });
 #pragma unroll
   for (int s = 0; s < kSums; ++s) shared[s][thread] = totals[s];
   __syncthreads();
@@ -135,184 +258,25 @@ __device__ void merge_chunks(std::int64_t chunks, std::int64_t channels, const A
   finish(channel, totals);
 }
 
-enum class Mask : std::uint8_t { none, bits, recomputed };
-
-/// d_x = slope · ((g − constant) − (x − mean) · linear), per channel.
-struct Coefficients {
-  float *slope, *linear, *constant;
-};
-__host__ __device__ inline Coefficients coefficients_in(float* workspace, std::int64_t channels, int term) {
-  float* at = workspace + 3 * term * channels;
-  return {at, at + channels, at + 2 * channels};
+inline int processors() {
+  int device = 0, count = 0;
+  check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+  check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+  return count;
 }
-
-/// A row's cells: the incoming gradient and what it meets.
-struct BackwardRow {
-  Cell g, x, other;
-};
-
-/// What both backward passes read beside the incoming gradient.
-struct Backward {
-  std::int64_t rows, channels;
-  NormTerm main, shortcut;
-  NormGradient d_main, d_shortcut;
-  void* store;       // rows × channels, or null: where the first pass leaves the masked gradient
-  float* workspace;  // coefficients of both terms, then partial sums
-  std::uint32_t* counters;
-};
-
-__device__ inline void finish_term(const Backward& p, const NormTerm& term, const NormGradient& gradient, int which,
-                                   std::int64_t c, double sum, double product) {
-  const Coefficients out = coefficients_in(p.workspace, p.channels, which);
-  const double invstd = term.spread[c], n = p.rows > 0 ? static_cast<double>(p.rows) : 1.0;
-  out.slope[c] = term.gamma[c] * term.spread[c];
-  out.linear[c] = static_cast<float>(product * invstd * invstd / n);
-  out.constant[c] = static_cast<float>(sum / n);
-  if (gradient.mode == GradMode::skip) return;
-  const bool add = gradient.mode == GradMode::accumulate;
-  gradient.d_gamma[c] = (add ? gradient.d_gamma[c] : 0.0f) + static_cast<float>(product * invstd);
-  gradient.d_beta[c] = (add ? gradient.d_beta[c] : 0.0f) + static_cast<float>(sum);
-}
-
-/// The per-channel values with which ReLU's mask is recomputed.
-template <bool kWide, Mask kMask>
-struct Recomputed {
-  Cell scale{}, beta{};
-
-  __device__ Recomputed(const NormTerm& term, const Channels& at) {
-    if constexpr (kMask == Mask::recomputed) {
-      scale = load_cell<kWide>(term.gamma + at.begin, at.valid);
-      beta = load_cell<kWide>(term.beta + at.begin, at.valid);
-      const Cell spread = load_cell<kWide>(term.spread + at.begin, at.valid);
-#pragma unroll
-      for (int k = 0; k < kCell; ++k) scale.v[k] *= spread.v[k];
-    }
-  }
-  __device__ void apply(Cell& g, const Cell& x, const Cell& mean) const {
-    if constexpr (kMask == Mask::recomputed) {
-#pragma unroll
-      for (int k = 0; k < kCell; ++k) g.v[k] = normalise(x.v[k], mean.v[k], scale.v[k], beta.v[k]) > 0 ? g.v[k] : 0.0f;
-    }
-  }
-};
-
-/// Source::read<kWide>(row, element, channels of the thread) is the incoming gradient of a cell, masked where it has bits;
-/// Source::kBatch says how many rows a thread has registers for at a time.
-template <bool kWide, class T, bool kShortcut, class Source>
-__device__ __forceinline__ BackwardRow read_row(const Backward& p, const Source& source, std::int64_t r, const Channels& at) {
-  const std::int64_t i = r * p.channels + at.begin;
-  BackwardRow row;
-  row.x = load_cell<kWide>(static_cast<const T*>(p.main.x) + i, at.valid);
-  if constexpr (kShortcut) row.other = load_cell<kWide>(static_cast<const T*>(p.shortcut.x) + i, at.valid);
-  row.g = source.template read<kWide>(r, i, at);
-  return row;
-}
-
-/// First pass: Σ g, Σ g (x − μ) of both terms per chunk, and by the last block the coefficients and parameters' gradients.
-template <bool kWide, class T, Mask kMask, bool kShortcut, class Source>
-__global__ void __launch_bounds__(kSumThreads)
-    backward_sums_kernel(Backward p, Source source, std::int64_t chunk_rows, std::int64_t chunks) {
-  constexpr int kSums = kShortcut ? 3 : 2;
-  const Channels at = channels_of_thread(p.channels);
-  const std::int64_t begin = blockIdx.y * chunk_rows, end = begin + chunk_rows < p.rows ? begin + chunk_rows : p.rows;
-  float sums[kSums][kCell] = {};
-  if (at.valid > 0) {
-    const Cell mean = load_cell<kWide>(p.main.mean + at.begin, at.valid);
-    Cell shortcut_mean{};
-    if constexpr (kShortcut) shortcut_mean = load_cell<kWide>(p.shortcut.mean + at.begin, at.valid);
-    const Recomputed<kWide, kMask> mask(p.main, at);
-    stream_rows<kWide ? Source::kBatch : 1>(
-        begin + threadIdx.y, end, blockDim.y, [&](std::int64_t r) { return read_row<kWide, T, kShortcut>(p, source, r, at); },
-        [&](std::int64_t r, BackwardRow& row) {
-          mask.apply(row.g, row.x, mean);
-          if (p.store) store_cell<kWide>(static_cast<T*>(p.store) + r * p.channels + at.begin, row.g, at.valid);
-#pragma unroll
-          for (int k = 0; k < kCell; ++k) {
-            sums[0][k] += row.g.v[k];
-            sums[1][k] += row.g.v[k] * (row.x.v[k] - mean.v[k]);
-            if constexpr (kShortcut) sums[2][k] += row.g.v[k] * (row.other.v[k] - shortcut_mean.v[k]);
-          }
-        });
-  }
-  float* partial = p.workspace + batch_norm_plan::kCoefficients * p.channels;
-  store_sums<kSums>(sums, p.channels, partial + blockIdx.y * kSums * p.channels);
-  if (!last_of_group(p.counters)) return;
-  merge_chunks<kSums>(
-      chunks, p.channels,
-      [&](std::int64_t chunk, std::int64_t c, double* totals) {
-#pragma unroll
-        for (int s = 0; s < kSums; ++s) totals[s] += __ldcg(partial + (chunk * kSums + s) * p.channels + c);
-      },
-      [&](std::int64_t c, const double* totals) {
-        finish_term(p, p.main, p.d_main, 0, c, totals[0], totals[1]);
-        if constexpr (kShortcut) finish_term(p, p.shortcut, p.d_shortcut, 1, c, totals[0], totals[2]);
-      });
-}
-
-/// d_x of one cell, from its gradient.
-template <bool kWide, class T>
-struct InputGradient {
-  Cell mean, slope, linear, constant;
-
-  __device__ InputGradient(const NormTerm& term, const Coefficients& from, const Channels& at)
-      : mean(load_cell<kWide>(term.mean + at.begin, at.valid)),
-        slope(load_cell<kWide>(from.slope + at.begin, at.valid)),
-        linear(load_cell<kWide>(from.linear + at.begin, at.valid)),
-        constant(load_cell<kWide>(from.constant + at.begin, at.valid)) {}
-  __device__ void store(void* d_x, std::int64_t i, int valid, const Cell& g, const Cell& x) const {
-    Cell out;
-#pragma unroll
-    for (int k = 0; k < kCell; ++k) out.v[k] = slope.v[k] * ((g.v[k] - constant.v[k]) - (x.v[k] - mean.v[k]) * linear.v[k]);
-    store_cell<kWide>(static_cast<T*>(d_x) + i, out, valid);
-  }
-};
-
-/// Second pass: d_x of both terms.
-template <bool kWide, class T, Mask kMask, bool kShortcut, class Source>
-__global__ void __launch_bounds__(kMapThreads) backward_input_kernel(Backward p, Source source) {
-  const Channels at = channels_of_thread(p.channels);
-  if (at.valid == 0) return;
-  const Recomputed<kWide, kMask> mask(p.main, at);
-  const InputGradient<kWide, T> main(p.main, coefficients_in(p.workspace, p.channels, 0), at);
-  const InputGradient<kWide, T> shortcut(kShortcut ? p.shortcut : p.main, coefficients_in(p.workspace, p.channels, kShortcut),
-                                         at);
-  stream_rows<kShortcut || !kWide ? 1 : Source::kBatch>(
-      static_cast<std::int64_t>(blockIdx.y) * blockDim.y + threadIdx.y, p.rows,
-      static_cast<std::int64_t>(gridDim.y) * blockDim.y,
-      [&](std::int64_t r) { return read_row<kWide, T, kShortcut>(p, source, r, at); },
-      [&](std::int64_t r, BackwardRow& row) {
-        const std::int64_t i = r * p.channels + at.begin;
-        mask.apply(row.g, row.x, main.mean);
-        main.store(p.d_main.d_x, i, at.valid, row.g, row.x);
-        if constexpr (kShortcut) shortcut.store(p.d_shortcut.d_x, i, at.valid, row.g, row.other);
-      });
-}
-
 inline dim3 block_of(const CudaPlan& plan, int threads) {
   return {static_cast<unsigned>(plan.lanes), static_cast<unsigned>(threads / plan.lanes)};
 }
-inline dim3 chunk_grid(const CudaPlan& plan) {
-  return {static_cast<unsigned>(plan.groups), static_cast<unsigned>(plan.chunks)};
+/// Sums: a block for each multiprocessor, so that the last one has few partial sums to merge.
+inline dim3 sum_grid(const CudaPlan& plan, std::int64_t rows) {
+  const int resident = std::min(processors(), batch_norm_plan::kMostProcessors);
+  return {static_cast<unsigned>(plan.groups),
+          static_cast<unsigned>(batch_norm_plan::blocks_of_group(plan, rows, kSumThreads, resident))};
 }
-/// A pass without sums: up to 8 rows for each thread, fewer where the device would not be full.
-inline dim3 row_grid(const CudaPlan& plan, std::int64_t rows) {
-  const std::int64_t passes = ceil_div(rows, kMapThreads / plan.lanes), full = ceil_div(132 * 4, plan.groups);
-  const std::int64_t blocks = std::clamp<std::int64_t>(ceil_div(passes, 8), std::min(passes, full), 65535);
-  return {static_cast<unsigned>(plan.groups), static_cast<unsigned>(std::max<std::int64_t>(1, blocks))};
-}
-
-template <bool kWide, class T, Mask kMask, bool kShortcut, class Source>
-void launch_sums(const Backward& p, const Source& source, CudaStream exec) {
-  const CudaPlan plan = batch_norm_plan::cuda_plan(p.rows, p.channels);
-  launch(backward_sums_kernel<kWide, T, kMask, kShortcut, Source>, chunk_grid(plan), block_of(plan, kSumThreads), 0, exec, p,
-         source, plan.chunk_rows, plan.chunks);
-}
-template <bool kWide, class T, Mask kMask, bool kShortcut, class Source>
-void launch_input(const Backward& p, const Source& source, CudaStream exec) {
-  if (!p.d_main.d_x) return;
-  const CudaPlan plan = batch_norm_plan::cuda_plan(p.rows, p.channels);
-  launch(backward_input_kernel<kWide, T, kMask, kShortcut, Source>, row_grid(plan, p.rows), block_of(plan, kMapThreads), 0,
-         exec, p, source);
+/// A pass without sums: all its blocks are resident.
+inline dim3 map_grid(const CudaPlan& plan, std::int64_t rows) {
+  return {static_cast<unsigned>(plan.groups), static_cast<unsigned>(batch_norm_plan::blocks_of_group(
+                                                  plan, rows, kMapThreads, std::int64_t{kMapBlocks} * processors()))};
 }
 
 static __global__ void clear_kernel(std::int64_t n, float* a, float* b) {
@@ -331,6 +295,5 @@ inline void clear(const NormGradient& g, std::int64_t channels, CudaStream exec)
 inline bool wide(std::int64_t channels, std::initializer_list<const void*> pointers) {
   return channels % kCell == 0 && aligned16(pointers);
 }
-inline bool wide_term(const NormTerm& t) { return aligned16({t.x, t.gamma, t.beta, t.mean, t.spread}); }
 
 }  // namespace swath::kernels::batch_norm

@@ -96,6 +96,6 @@ std::int64_t batch_norm_counters(std::int64_t channels);
 // Cost: statistics read x once: 1 launch. Apply reads x and the residual or the shortcut and writes y and the mask: 1 launch.
 // Backward reads the incoming gradients, the mask and each x and writes d_residual, then reads d_residual (or again gradients
 // and mask) and each x, and writes each d_x: 2 launches. Workspace: three floats per channel and chunk of rows.
-// Budget: statistics_kernel 88 registers, 16656 bytes shared, 128-bit loads; apply_kernel 120 registers, 128-bit loads;
-// backward_sums_kernel 128 registers, 24592 bytes shared, 128-bit loads; backward_input_kernel 152 registers, 128-bit loads;
-// clear_kernel 8 registers.
+// Budget: statistics_kernel 80 registers, 17424 bytes shared, 128-bit loads; apply_kernel 120 registers, 1280 bytes shared,
+// 128-bit loads; backward_sums_kernel 128 registers, 25104 bytes shared, 128-bit loads; backward_input_kernel 128 registers,
+// 1792 bytes shared, 128-bit loads; clear_kernel 8 registers.

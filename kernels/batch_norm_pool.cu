@@ -1,8 +1,9 @@
-// Batch normalisation with ReLU and max pooling on CUDA (methods.md §2): a thread owns 8 channels of one output pixel, or,
-// going back, of one input pixel, which gathers from the windows over it, so there are no atomics.
+// Batch normalisation with ReLU and max pooling on CUDA (methods.md §2): a thread owns 8 channels of an output pixel, or,
+// going back, of an input pixel, which gathers from the windows over it, so there are no atomics.
 #include "kernels/batch_norm_pool.h"
 
-#include "kernels/batch_norm.cuh"
+#include "kernels/batch_norm_apply.cuh"
+#include "kernels/batch_norm_backward.cuh"
 
 namespace swath::kernels {
 namespace batch_norm {
@@ -33,117 +34,159 @@ __device__ __forceinline__ void store_taps(std::uint8_t* to, int valid, const in
   }
 }
 
+/// The place of an output or input pixel.
+struct Pixel {
+  unsigned image;
+  int row, column;
+};
+__device__ __forceinline__ Pixel pixel_at(std::int64_t of_all, int height, int width) {
+  const unsigned all = static_cast<unsigned>(of_all), pixels = static_cast<unsigned>(height * width);
+  const unsigned image = all / pixels, within = all - image * pixels, row = within / static_cast<unsigned>(width);
+  return {image, static_cast<int>(row), static_cast<int>(within - row * static_cast<unsigned>(width))};
+}
+
+/// The maximum so far in each channel of a window.
+struct Best {
+  Cell value;
+  int tap[kCell];
+
+  __device__ explicit Best(int first_tap) {
+#pragma unroll
+    for (int k = 0; k < kCell; ++k) value.v[k] = -INFINITY, tap[k] = first_tap;
+  }
+  __device__ __forceinline__ void meet(const Cell& x, int at, const ApplyValues& of) {
+#pragma unroll
+    for (int k = 0; k < kCell; ++k) {
+      const float v = normalise(x.v[k], of.mean.v[k], of.scale.v[k], of.beta.v[k]);
+      const bool take = v > value.v[k] || (v != v && value.v[k] == value.v[k]);
+      value.v[k] = take ? v : value.v[k];
+      tap[k] = take ? at : tap[k];
+    }
+  }
+};
+
+/// A thread owns one output pixel at a time; three pixels of a window's row are on their way at once.
 template <bool kWide, class T>
-__global__ void __launch_bounds__(kMapThreads) pool_kernel(BatchNormPoolArgs p, Sizes z) {
-  const int cells = (z.channels + kCell - 1) / kCell;
-  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i >= z.out_height * z.out_width * cells) return;
-  const Channels at{i % cells * kCell, min(kCell, z.channels - i % cells * kCell)};
-  const int pixel = i / cells;
-  const int top = pixel / z.out_width * z.stride - z.pad, left = pixel % z.out_width * z.stride - z.pad;
-  const int row_end = min(z.window, z.height - top), column_end = min(z.window, z.width - left);
-  const Cell mean = load_cell<kWide>(p.main.mean + at.begin, at.valid),
-             beta = load_cell<kWide>(p.main.beta + at.begin, at.valid);
-  const Cell spread = load_cell<kWide>(p.main.spread + at.begin, at.valid);
-  Cell scale = load_cell<kWide>(p.main.gamma + at.begin, at.valid);
+__global__ void __launch_bounds__(kMapThreads, kMapBlocks) pool_kernel(BatchNormPoolArgs p, Sizes z) {
+  constexpr int kAtOnce = 3;
+  const Channels at = channels_of_thread(z.channels);
+  const ApplyValues of = apply_values<false>({.channels = z.channels, .main = p.main, .spread = p.spread, .eps = p.eps});
+  const Rows pixels = rows_of_thread(p.geometry.n * z.out_height * z.out_width, at);
+  for (std::int64_t i = pixels.begin; i < pixels.end; i += pixels.step) {
+    const Pixel out = pixel_at(i, z.out_height, z.out_width);
+    const int top = out.row * z.stride - z.pad, left = out.column * z.stride - z.pad;
+    const int row_begin = max(0, -top), row_end = min(z.window, z.height - top);
+    const int column_begin = max(0, -left), column_end = min(z.window, z.width - left);
+    const T* from = static_cast<const T*>(p.main.x) + at.begin +
+                    ((static_cast<std::int64_t>(out.image) * z.height + top) * z.width + left) * z.channels;
+    Best best(row_begin * z.window + column_begin);
+    for (int r = row_begin; r < row_end; ++r) {
+      for (int s = column_begin; s < column_end; s += kAtOnce) {
+        Raw<T> x[kAtOnce];
 #pragma unroll
-  for (int k = 0; k < kCell; ++k)
-    scale.v[k] = p.spread == Spread::variance ? scale.v[k] / sqrtf(spread.v[k] + p.eps) : scale.v[k] * spread.v[k];
-  for (std::int64_t image = blockIdx.y; image < p.geometry.n; image += gridDim.y) {
-    const T* from = static_cast<const T*>(p.main.x) + image * z.height * z.width * z.channels + at.begin;
-    Cell best;
-    int winner[kCell];
-    bool first = true;
-    for (int r = max(0, -top); r < row_end; ++r) {
-      for (int s = max(0, -left); s < column_end; ++s) {
-        const Cell x =
-            load_cell<kWide>(from + (static_cast<std::int64_t>(top + r) * z.width + left + s) * z.channels, at.valid);
+        for (int b = 0; b < kAtOnce; ++b)
+          if (s + b < column_end)
+            x[b] = load_raw<kWide>(from + (static_cast<std::int64_t>(r) * z.width + s + b) * z.channels, at.valid);
 #pragma unroll
-        for (int k = 0; k < kCell; ++k) {
-          const float v = normalise(x.v[k], mean.v[k], scale.v[k], beta.v[k]);
-          const bool take = first || v > best.v[k] || (v != v && best.v[k] == best.v[k]);
-          best.v[k] = take ? v : best.v[k];
-          winner[k] = take ? r * z.window + s : winner[k];
-        }
-        first = false;
+        for (int b = 0; b < kAtOnce; ++b)
+          if (s + b < column_end) best.meet(unpack(x[b]), r * z.window + s + b, of);
       }
     }
 #pragma unroll
-    for (int k = 0; k < kCell; ++k) best.v[k] = best.v[k] < 0 ? 0.0f : best.v[k];
-    const std::int64_t out = (image * z.out_height * z.out_width + pixel) * z.channels + at.begin;
-    store_cell<kWide>(static_cast<T*>(p.y) + out, best, at.valid);
-    if (p.index) store_taps<kWide>(p.index + out, at.valid, winner);
+    for (int k = 0; k < kCell; ++k) best.value.v[k] = best.value.v[k] < 0 ? 0.0f : best.value.v[k];
+    const std::int64_t to = i * z.channels + at.begin;
+    store_raw<kWide>(static_cast<T*>(p.y) + to, pack<T>(best.value), at.valid);
+    if (p.index) store_taps<kWide>(p.index + to, at.valid, best.tap);
   }
 }
 
 /// The gradient of a pixel: the sum over the windows whose maximum it was.
 template <class T>
 struct Windows {
-  static constexpr int kBatch = 1;
+  static constexpr int kTensors = 5;  // with x one row at a time: read itself has more under way, and waits for them
+  using Row = Cell;
   const T *first, *second;  // second may be null
   const std::uint8_t* index;
   Sizes z;
 
-  /// Adds what 8 channels of one window give to the pixel at `tap`.
-  __device__ void add_window(std::int64_t i, int tap, Cell& sum) const {
-    const uint2 word = *reinterpret_cast<const uint2*>(index + i);
-    std::uint8_t taps[kCell];
-    memcpy(taps, &word, sizeof word);
-    Cell g = load_cell<true>(first + i, kCell);
+  /// What 8 channels of one window hold.
+  struct Window {
+    Raw<T> first, second;
+    uint2 taps;
+  };
+  __device__ __forceinline__ Window load(std::int64_t i) const {
+    Window window;
+    window.first = load_raw<true>(first + i, kCell);
+    if (second) window.second = load_raw<true>(second + i, kCell);
+    window.taps = *reinterpret_cast<const uint2*>(index + i);
+    return window;
+  }
+  __device__ __forceinline__ void add(const Window& window, int tap, Cell& sum) const {
+    Cell g = unpack(window.first);
     if (second) {
-      const Cell more = load_cell<true>(second + i, kCell);
+      const Cell more = unpack(window.second);
 #pragma unroll
       for (int k = 0; k < kCell; ++k) g.v[k] += more.v[k];
     }
 #pragma unroll
-    for (int k = 0; k < kCell; ++k) sum.v[k] += taps[k] == tap ? g.v[k] : 0.0f;
+    for (int k = 0; k < kCell; ++k) {
+      const unsigned four = k < 4 ? window.taps.x : window.taps.y;
+      sum.v[k] += static_cast<int>(four >> k % 4 * 8 & 255u) == tap ? g.v[k] : 0.0f;
+    }
+  }
+  __device__ __forceinline__ void add_narrow(std::int64_t i, int valid, int tap, Cell& sum) const {
+#pragma unroll
+    for (int k = 0; k < kCell; ++k) {
+      const std::int64_t j = i + min(k, valid - 1);
+      const float g = to_float(first[j]) + (second ? to_float(second[j]) : 0.0f);
+      sum.v[k] += index[j] == tap ? g : 0.0f;
+    }
   }
 
+  /// Two windows of a row at a time, where registers allow: no more meet in a pixel if the stride is half the window.
   template <bool kWide>
-  __device__ Cell read(std::int64_t pixel_of_all, std::int64_t, const Channels& at) const {
-    const unsigned pixels = static_cast<unsigned>(z.height * z.width), all = static_cast<unsigned>(pixel_of_all);
-    const unsigned image = all / pixels;
-    const int pixel = static_cast<int>(all % pixels);
-    const int row = pixel / z.width + z.pad, column = pixel % z.width + z.pad;
+  __device__ __forceinline__ Cell read(std::int64_t i, std::int64_t, const Channels& at) const {
+    constexpr int kAtOnce = kWide && sizeof(T) == 2 ? 2 : 1;
+    const Pixel in = pixel_at(i, z.height, z.width);
+    const int row = in.row + z.pad, column = in.column + z.pad;
     const int row_begin = row < z.window ? 0 : (row - z.window) / z.stride + 1, row_end = min(row / z.stride + 1, z.out_height);
     const int column_begin = column < z.window ? 0 : (column - z.window) / z.stride + 1;
     const int column_end = min(column / z.stride + 1, z.out_width);
     Cell sum{};
 #pragma unroll 1
     for (int r = row_begin; r < row_end; ++r) {
+      const std::int64_t line = (static_cast<std::int64_t>(in.image) * z.out_height + r) * z.out_width;
 #pragma unroll 1
-      for (int s = column_begin; s < column_end; ++s) {
-        const std::int64_t i =
-            ((static_cast<std::int64_t>(image) * z.out_height + r) * z.out_width + s) * z.channels + at.begin;
+      for (int s = column_begin; s < column_end; s += kAtOnce) {
+        const std::int64_t from = (line + s) * z.channels + at.begin;
         const int tap = (row - r * z.stride) * z.window + column - s * z.stride;
-        if constexpr (kWide) {
-          add_window(i, tap, sum);
+        if constexpr (!kWide) {
+          add_narrow(from, at.valid, tap, sum);
         } else {
-#pragma unroll
-          for (int k = 0; k < kCell; ++k) {
-            const std::int64_t j = i + min(k, at.valid - 1);
-            const float g = to_float(first[j]) + (second ? to_float(second[j]) : 0.0f);
-            sum.v[k] += index[j] == tap ? g : 0.0f;
-          }
+          const bool pair = kAtOnce == 2 && s + 1 < column_end;
+          const Window left = load(from);
+          Window right;
+          if (pair) right = load(from + z.channels);
+          add(left, tap, sum);
+          if (pair) add(right, tap - z.stride, sum);
         }
       }
     }
     return sum;
   }
+  __device__ __forceinline__ Cell gradient(const Cell& sum) const { return sum; }
 };
 
 void pool(const BatchNormPoolArgs& p, CudaStream exec) {
   const PoolGeometry& g = p.geometry;
-  const std::int64_t cells = g.out_height() * g.out_width() * ceil_div(g.channels, kCell);
-  if (g.n * cells == 0) return;
-  const bool is_wide = wide(g.channels, {p.y, p.index}) && wide_term(p.main);
-  // Several images for each thread, so that the per-channel values are read once for all of them.
-  const std::int64_t blocks = ceil_div(cells, kMapThreads),
-                     images = std::clamp<std::int64_t>(ceil_div(132 * 16, blocks), 1, g.n);
-  const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(std::min<std::int64_t>(images, 65535)));
+  const std::int64_t pixels = g.n * g.out_height() * g.out_width();
+  if (pixels * g.channels == 0) return;
+  const bool is_wide = wide(g.channels, {p.main.x, p.y, p.index});
+  const CudaPlan plan = batch_norm_plan::cuda_plan(g.channels);
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
-    launch(is_wide ? pool_kernel<true, T> : pool_kernel<false, T>, grid, kMapThreads, 0, exec, p, sizes_of(g));
+    launch(is_wide ? pool_kernel<true, T> : pool_kernel<false, T>, map_grid(plan, pixels), block_of(plan, kMapThreads), 0, exec,
+           p, sizes_of(g));
   });
 }
 
@@ -160,7 +203,7 @@ void pool_backward_any(const BatchNormPoolBackwardArgs& p, CudaStream exec) {
   const std::int64_t channels = p.geometry.channels;
   if (channels == 0) return;
   if (p.geometry.rows() == 0) return clear(p.d_main, channels, exec);
-  const bool is_wide = wide(channels, {p.d_y, p.d_y_second, p.index, p.d_main.d_x, p.workspace}) && wide_term(p.main);
+  const bool is_wide = wide(channels, {p.main.x, p.d_y, p.d_y_second, p.index, p.d_main.d_x});
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
     if (is_wide) return pool_backward<true, T>(p, exec);

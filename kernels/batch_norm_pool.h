@@ -55,5 +55,5 @@ std::size_t batch_norm_pool_workspace(const PoolGeometry& geometry);
 
 // Cost: forward reads x once, each pixel again from cache by every window that holds it, and writes y and index: 1 launch.
 // Backward reads d_y, index and x twice, d_y and index again from cache by every pixel of a window, and writes d_x: 2 launches.
-// Budget: pool_kernel 120 registers, 128-bit loads; backward_sums_kernel 128 registers, 16400 bytes shared, 128-bit loads;
-// backward_input_kernel 128 registers, 128-bit loads; clear_kernel 8 registers.
+// Budget: pool_kernel 120 registers, 768 bytes shared, 128-bit loads; backward_sums_kernel 128 registers, 17168 bytes shared,
+// 128-bit loads; backward_input_kernel 128 registers, 1280 bytes shared, 128-bit loads; clear_kernel 8 registers.

@@ -23,26 +23,6 @@ constexpr double kChange = 0.10;                             // of a count, eith
 constexpr double kSectorsAbove = 1.25, kSectorsBelow = 0.6;  // times the declared number
 constexpr std::int64_t kSmall = 128;                         // a difference that is not a change
 
-/// Kernels that ask for more than their formula allows, mostly by narrow accesses that the caches serve; none may grow. At the
-/// small shapes counted here a thread of batch_norm takes one row, and reads as much for its channels as for the row.
-struct Excess {
-  const char* benchmark;
-  double above;
-};
-constexpr Excess kExcess[] = {{"batch_norm.statistics", 1.6},
-                              {"batch_norm.apply", 3.2},
-                              {"batch_norm.apply_residual", 2.5},
-                              {"batch_norm.backward_shortcut", 2.2},
-                              {"batch_norm_pool.forward", 1.5},
-                              {"batch_norm_pool.backward", 2.3},
-                              {"batch_norm.backward", 3.3}};
-
-double allowed_above(const std::string& name) {
-  for (const Excess& excess : kExcess)
-    if (name == excess.benchmark) return excess.above;
-  return kSectorsAbove;
-}
-
 struct Counted {
   std::string shape;
   double declared_sectors = 0;
@@ -101,9 +81,9 @@ int check_sectors(const std::string& name, const Counted& counted) {
   fmt::print("{:<26} {:<40} {:>3} launches {:>9} instructions {:>8} sectors, {:.2f} of the formula's {:.0f}, {} conflicts\n",
              name, counted.shape, counted.counts.launches, counted.counts.instructions, counted.counts.sectors, ratio,
              counted.declared_sectors, counted.counts.bank_conflicts);
-  if (ratio >= kSectorsBelow && ratio <= allowed_above(name)) return 0;
+  if (ratio >= kSectorsBelow && ratio <= kSectorsAbove) return 0;
   fmt::print("{} ({}): {} sectors are {:.2f} times what its benchmark's formula says ({:.0f}); allowed {} to {}\n", name,
-             counted.shape, counted.counts.sectors, ratio, counted.declared_sectors, kSectorsBelow, allowed_above(name));
+             counted.shape, counted.counts.sectors, ratio, counted.declared_sectors, kSectorsBelow, kSectorsAbove);
   return 1;
 }
 

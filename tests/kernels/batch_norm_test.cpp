@@ -52,6 +52,10 @@ std::vector<Case> cases() {
     list.push_back({50, 64, dtype, Extra::residual, true, true, true, 0, 1});
     list.push_back({50, 64, dtype, Extra::shortcut, true, true, false, 0, 1});
   }
+  // Threads with several rows, and with more rows than are under way at once; more partial sums than are read at once.
+  list.push_back({8700, 64, DType::bf16, Extra::none, true, false});
+  list.push_back({130, 8501, DType::f32, Extra::residual, true, true});
+  list.push_back({450, 8512, DType::bf16, Extra::residual, true, true, true});
   list.push_back({300, 12, DType::f32, Extra::none, true, true, false, 1000});
   list.push_back({300, 64, DType::f32, Extra::residual, true, true, false, -5000});
   return list;
