@@ -8,7 +8,7 @@ namespace swath::kernels {
 
 namespace {
 
-void update(const AdamArgs& p, const AdamStretch& stretch) {
+void update(const AdamArgs& p, const UpdateStretch& stretch) {
   const AdamFactors factors = adam_factors(p, stretch);
   parallel_chunks(stretch.end - stretch.begin, 16384,
                   [&](std::int64_t begin, std::int64_t end) {
@@ -32,7 +32,7 @@ void update(const AdamArgs& p, const AdamStretch& stretch) {
 void adam(const AdamArgs& p, Cpu) {
   if (p.found_inf && *p.found_inf != 0) return;
   for (std::int64_t i = 0; i < p.count; ++i) {
-    const AdamStretch& stretch = p.stretches[static_cast<std::size_t>(i)];
+    const UpdateStretch& stretch = p.stretches[static_cast<std::size_t>(i)];
     if (stretch.end > stretch.begin) update(p, stretch);
   }
 }

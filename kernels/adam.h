@@ -3,26 +3,17 @@
 #pragma once
 #include <array>
 
-#include "kernels/exec.h"
+#include "kernels/stretch.h"
 
 namespace swath::kernels {
 
 /// coupled: the decay is added to the gradient (Adam); decoupled: the value shrinks by lr · decay (AdamW).
 enum class WeightDecay : std::uint8_t { coupled, decoupled };
 
-/// Elements [begin, end) of the arrays, with a learning rate and a weight decay of their own.
-struct AdamStretch {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-  const float* learning_rate = nullptr;  // 1, device
-  double weight_decay = 0;
-};
-constexpr std::size_t kAdamStretches = 8;
-
 /// m ← β₁ m + (1−β₁) g, v ← β₂ v + (1−β₂) g², value ← value − lr/(1−β₁ᵗ) · m / (sqrt(v)/sqrt(1−β₂ᵗ) + eps), in each of the
 /// first `count` stretches, which do not overlap. One launch.
 struct AdamArgs {
-  std::array<AdamStretch, kAdamStretches> stretches{};
+  std::array<UpdateStretch, kUpdateStretches> stretches{};
   std::int64_t count = 1;
   const float* grad = nullptr;              // up to the last end
   float* value = nullptr;                   // likewise

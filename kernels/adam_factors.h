@@ -18,7 +18,7 @@ struct AdamFactors {
   float shrink;         // multiplies the value
 };
 
-SWATH_HOST_DEVICE AdamFactors adam_factors(const AdamArgs& p, const AdamStretch& s) {
+SWATH_HOST_DEVICE AdamFactors adam_factors(const AdamArgs& p, const UpdateStretch& s) {
   const double t = static_cast<double>(*p.step), rate = static_cast<double>(*s.learning_rate);
   AdamFactors f;
   f.m_weight = static_cast<float>(1 - p.beta1);

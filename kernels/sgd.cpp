@@ -5,23 +5,35 @@
 
 namespace swath::kernels {
 
-void sgd(const SgdArgs& p, Cpu) {
-  if (p.n == 0 || (p.found_inf && *p.found_inf != 0)) return;
-  const float rate = *p.learning_rate, momentum = p.momentum, decay = p.weight_decay;
-  parallel_chunks(p.n, 16384, [&](std::int64_t begin, std::int64_t end) {
-    const float* __restrict grad = p.grad;
-    float* __restrict value = p.value, * __restrict buffer = p.buffer;
-    if (!buffer) {
+namespace {
+
+void update(const SgdArgs& p, const UpdateStretch& stretch) {
+  const float rate = *stretch.learning_rate, momentum = p.momentum, decay = static_cast<float>(stretch.weight_decay);
+  parallel_chunks(stretch.end - stretch.begin, 16384, [&](std::int64_t begin, std::int64_t end) {
+    const float* __restrict grad = p.grad + stretch.begin;
+    float* __restrict value = p.value + stretch.begin;
+    if (!p.buffer) {
 #pragma omp simd
       for (std::int64_t i = begin; i < end; ++i) value[i] -= rate * (grad[i] + decay * value[i]);
       return;
     }
+    float* __restrict buffer = p.buffer + stretch.begin;
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {
       buffer[i] = momentum * buffer[i] + (grad[i] + decay * value[i]);
       value[i] -= rate * buffer[i];
     }
   });
+}
+
+}  // namespace
+
+void sgd(const SgdArgs& p, Cpu) {
+  if (p.found_inf && *p.found_inf != 0) return;
+  for (std::int64_t i = 0; i < p.count; ++i) {
+    const UpdateStretch& stretch = p.stretches[static_cast<std::size_t>(i)];
+    if (stretch.end > stretch.begin) update(p, stretch);
+  }
 }
 
 }  // namespace swath::kernels

@@ -1,19 +1,20 @@
-// SGD with momentum on CUDA (methods.md §3): one launch, 16-byte accesses.
+// SGD with momentum on CUDA (methods.md §3): one launch, a row of blocks for every stretch.
 #include "kernels/sgd.h"
-#include "kernels/vector.cuh"
+
+#include "kernels/stretch.cuh"
 
 namespace swath::kernels {
 namespace {
 
-struct SgdBody {
-  SgdArgs p;
+struct SgdUpdate {
+  const SgdArgs& p;
+  float rate, decay;
+
   template <int V>
-  __device__ void run(std::int64_t i) const {
-    if (p.found_inf && *p.found_inf != 0) return;
-    const float rate = *p.learning_rate;
+  __device__ __forceinline__ void run(std::int64_t i) const {
     Vector<V> step = load_vector<V>(p.grad + i), value = load_vector<V>(p.value + i);
 #pragma unroll
-    for (int k = 0; k < V; ++k) step.v[k] += p.weight_decay * value.v[k];
+    for (int k = 0; k < V; ++k) step.v[k] += decay * value.v[k];
     if (p.buffer) {
       const Vector<V> before = load_vector<V>(p.buffer + i);
 #pragma unroll
@@ -26,8 +27,17 @@ struct SgdBody {
   }
 };
 
+template <int V>
+__global__ void __launch_bounds__(256) sgd_kernel(SgdArgs p) {
+  const UpdateStretch& stretch = p.stretches[blockIdx.y];
+  if ((p.found_inf && *p.found_inf != 0) || !block_has_elements<V>(stretch)) return;
+  for_elements<V>(stretch, SgdUpdate{p, *stretch.learning_rate, static_cast<float>(stretch.weight_decay)});
+}
+
 }  // namespace
 
-void sgd(const SgdArgs& p, CudaStream exec) { map_elements<4>(p.n, aligned16({p.grad, p.value, p.buffer}), SgdBody{p}, exec); }
+void sgd(const SgdArgs& p, CudaStream exec) {
+  launch_stretches(sgd_kernel<4>, sgd_kernel<1>, p, aligned16({p.grad, p.value, p.buffer}), exec);
+}
 
 }  // namespace swath::kernels

@@ -1,20 +1,22 @@
-// Stochastic gradient descent with momentum and coupled weight decay over a flat range, as PyTorch's SGD without dampening
+// Stochastic gradient descent with momentum and coupled weight decay over flat arrays, as PyTorch's SGD without dampening
 // or Nesterov (methods.md §3). State: one float per parameter (none when momentum is 0).
 #pragma once
-#include "kernels/exec.h"
+#include <array>
+
+#include "kernels/stretch.h"
 
 namespace swath::kernels {
 
-/// g ← grad + weight_decay · value; buffer ← momentum · buffer + g; value ← value − lr · buffer.
+/// g ← grad + weight_decay · value; buffer ← momentum · buffer + g; value ← value − lr · buffer, in each of the first `count`
+/// stretches, which do not overlap. One launch.
 struct SgdArgs {
-  std::int64_t n = 0;
-  const float* grad = nullptr;              // n
-  float* value = nullptr;                   // n
-  float* buffer = nullptr;                  // n, starts at 0 (the first buffer is then the gradient); null when momentum is 0
-  const float* learning_rate = nullptr;     // 1, device
+  std::array<UpdateStretch, kUpdateStretches> stretches{};
+  std::int64_t count = 1;
+  const float* grad = nullptr;              // up to the last end
+  float* value = nullptr;                   // likewise
+  float* buffer = nullptr;                  // likewise, starts at 0 (the first is then the gradient); null when momentum is 0
   const std::int32_t* found_inf = nullptr;  // 1, device, or null: a value other than 0 skips the update
   float momentum = 0;
-  float weight_decay = 0;
 };
 void sgd(const SgdArgs&, CudaStream);
 void sgd(const SgdArgs&, Cpu);
@@ -22,4 +24,4 @@ void sgd(const SgdArgs&, Cpu);
 }  // namespace swath::kernels
 
 // Cost: reads grad and value (and momentum) once, writes the latter; 12 to 20 bytes an element; 1 launch; no workspace.
-// Budget: SgdBody 32 registers, 128-bit loads.
+// Budget: sgd_kernel 32 registers, 128-bit loads.

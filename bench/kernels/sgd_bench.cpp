@@ -9,13 +9,11 @@ using namespace kernels;
 std::vector<Benchmark> sgd_benchmarks() {
   return {{"sgd", "one update of a flat range with momentum", {elements_axis()}, [](Arena& arena, const Sizes& sizes) {
              const std::int64_t n = sizes["elements"];
-             const SgdArgs args{.n = n,
+             const SgdArgs args{.stretches = {{{0, n, arena.put_one(1e-5f), 1e-4}}},
                                 .grad = arena.uniform(n),
                                 .value = arena.uniform(n),
                                 .buffer = arena.output<float>(n),
-                                .learning_rate = arena.put_one(1e-5f),
-                                .momentum = 0.9f,
-                                .weight_decay = 1e-4f};
+                                .momentum = 0.9f};
              return arena.job(streaming(20 * static_cast<double>(n), 6 * static_cast<double>(n)),
                               [args](auto exec) { sgd(args, exec); });
            }}};

@@ -1,5 +1,7 @@
 #include "engine/optim/optimizer.h"
 
+#include <algorithm>
+
 #include "kernels/adam.h"
 #include "kernels/sgd.h"
 
@@ -25,35 +27,50 @@ Optimizer::Optimizer(ParameterBlock& block, OptimizerOptions options) : block_(b
   second_ = Tensor::zeros(block.device(), options_.kind == "sgd" ? Shape{0} : shape, DType::f32, Tag::moments);
 }
 
+namespace {
+
+/// Queues update(args) with as many of the stretches at a time as one launch takes.
+template <class Args, class Update>
+void in_launches(const std::vector<kernels::UpdateStretch>& stretches, Args args, const Update& update) {
+  for (std::size_t begin = 0; begin < stretches.size(); begin += kernels::kUpdateStretches) {
+    const std::size_t count = std::min(kernels::kUpdateStretches, stretches.size() - begin);
+    std::copy_n(stretches.begin() + static_cast<std::ptrdiff_t>(begin), count, args.stretches.begin());
+    args.count = static_cast<std::int64_t>(count);
+    update(args);
+  }
+}
+
+}  // namespace
+
 void Optimizer::step(const StepScalars& scalars, const LossScale* scale) {
-  const std::vector<Stretch> stretches = trained_stretches();
+  std::vector<kernels::UpdateStretch> stretches;
+  for (const Stretch& s : trained_stretches())
+    stretches.push_back(
+        {s.range.begin, s.range.end, scalars.learning_rate_pointer(s.group), options_.group(s.group).weight_decay});
+  Device& device = block_.device();
+  const float* grad = block_.grads().data<float>();
   const std::int32_t* found_inf = scale ? scale->found_inf() : nullptr;
+  float *value = block_.values().data<float>(), *first = first_.data<float>();
   if (options_.kind == "sgd") {
-    for (const Stretch& stretch : stretches) sgd(stretch, scalars, found_inf);
-    return;
+    const kernels::SgdArgs args{.grad = grad,
+                                .value = value,
+                                .buffer = options_.momentum > 0 ? first : nullptr,
+                                .found_inf = found_inf,
+                                .momentum = options_.momentum};
+    return in_launches(stretches, args, [&](const auto& a) { device.run([&](auto exec) { kernels::sgd(a, exec); }); });
   }
-  kernels::AdamArgs args{.count = 0,
-                         .grad = block_.grads().data<float>(),
-                         .value = block_.values().data<float>(),
-                         .m = first_.data<float>(),
-                         .v = second_.data<float>(),
-                         .step = scale ? scale->updates() : scalars.updates_pointer(),
-                         .found_inf = found_inf,
-                         .beta1 = options_.beta1,
-                         .beta2 = options_.beta2,
-                         .eps = options_.eps,
-                         .decay = options_.kind == "adamw" ? kernels::WeightDecay::decoupled : kernels::WeightDecay::coupled};
-  const auto update = [&] {
-    if (args.count) block_.device().run([&](auto exec) { kernels::adam(args, exec); });
-    args.count = 0;
-  };
-  for (const Stretch& stretch : stretches) {
-    args.stretches[static_cast<std::size_t>(args.count++)] = {stretch.range.begin, stretch.range.end,
-                                                              scalars.learning_rate_pointer(stretch.group),
-                                                              options_.group(stretch.group).weight_decay};
-    if (args.count == static_cast<std::int64_t>(kernels::kAdamStretches)) update();
-  }
-  update();
+  const kernels::AdamArgs args{
+      .grad = grad,
+      .value = value,
+      .m = first,
+      .v = second_.data<float>(),
+      .step = scale ? scale->updates() : scalars.updates_pointer(),
+      .found_inf = found_inf,
+      .beta1 = options_.beta1,
+      .beta2 = options_.beta2,
+      .eps = options_.eps,
+      .decay = options_.kind == "adamw" ? kernels::WeightDecay::decoupled : kernels::WeightDecay::coupled};
+  in_launches(stretches, args, [&](const auto& a) { device.run([&](auto exec) { kernels::adam(a, exec); }); });
 }
 
 // Frozen parameters keep their place in the flat arrays; the update runs over the trained stretches between them.
@@ -75,19 +92,6 @@ std::vector<Optimizer::Stretch> Optimizer::trained_stretches() const {
     }
   }
   return stretches;
-}
-
-void Optimizer::sgd(const Stretch& stretch, const StepScalars& scalars, const std::int32_t* found_inf) {
-  const std::int64_t begin = stretch.range.begin;
-  const kernels::SgdArgs args{.n = stretch.range.size(),
-                              .grad = block_.grads().data<float>() + begin,
-                              .value = block_.values().data<float>() + begin,
-                              .buffer = options_.momentum > 0 ? first_.data<float>() + begin : nullptr,
-                              .learning_rate = scalars.learning_rate_pointer(stretch.group),
-                              .found_inf = found_inf,
-                              .momentum = options_.momentum,
-                              .weight_decay = static_cast<float>(options_.group(stretch.group).weight_decay)};
-  block_.device().run([&](auto exec) { kernels::sgd(args, exec); });
 }
 
 }  // namespace swath

@@ -66,7 +66,6 @@ class Optimizer {
     ParameterRange range;
   };
   std::vector<Stretch> trained_stretches() const;
-  void sgd(const Stretch& stretch, const StepScalars& scalars, const std::int32_t* found_inf);
 
   ParameterBlock& block_;
   OptimizerOptions options_;

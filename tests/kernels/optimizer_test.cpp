@@ -65,14 +65,14 @@ TEST_P(OptimizerTest, AdamLeavesWhatLiesBetweenStretches) {
                       .m = memory.put(zero),
                       .v = memory.put(zero),
                       .step = memory.put_one<std::uint64_t>(1)};
-    const std::array<AdamStretch, 3> stretches{{{4 + shift, 1500, memory.put_one(kRate), 0.1},
-                                                {1504, 1504, memory.put_one(kRate), 0},
-                                                {1600 + shift, 1603 + shift, memory.put_one(2 * kRate), 0}}};
+    const std::array<UpdateStretch, 3> stretches{{{4 + shift, 1500, memory.put_one(kRate), 0.1},
+                                                  {1504, 1504, memory.put_one(kRate), 0},
+                                                  {1600 + shift, 1603 + shift, memory.put_one(2 * kRate), 0}}};
     std::copy(stretches.begin(), stretches.end(), together.stretches.begin());
     memory.run([&](auto exec) { adam(together, exec); });
     std::vector<double> value = to_double(start), m(2000, 0), v(2000, 0);
     std::vector<float> naive = start, naive_m = zero, naive_v = zero;
-    for (const AdamStretch& s : stretches) {
+    for (const UpdateStretch& s : stretches) {
       const reference::AdamOptions options{.rate = static_cast<double>(s.begin < 1500 ? kRate : 2 * kRate),
                                            .decay = s.weight_decay};
       for (auto i = static_cast<std::size_t>(s.begin); i < static_cast<std::size_t>(s.end); ++i) {
@@ -87,6 +87,34 @@ TEST_P(OptimizerTest, AdamLeavesWhatLiesBetweenStretches) {
   }
 }
 
+TEST_P(OptimizerTest, SgdLeavesWhatLiesBetweenStretches) {
+  for (const std::int64_t shift : {0, 1}) {
+    CaseMemory memory(GetParam());
+    const auto start = random_floats(2000, 1), before = random_floats(2000, 3), grad = random_floats(2000, 2);
+    SgdArgs together{
+        .count = 3, .grad = memory.put(grad), .value = memory.put(start), .buffer = memory.put(before), .momentum = 0.9f};
+    const std::array<UpdateStretch, 3> stretches{{{4 + shift, 1500, memory.put_one(kRate), 0.1},
+                                                  {1504, 1504, memory.put_one(kRate), 0},
+                                                  {1600 + shift, 1603 + shift, memory.put_one(2 * kRate), 0}}};
+    std::copy(stretches.begin(), stretches.end(), together.stretches.begin());
+    memory.run([&](auto exec) { sgd(together, exec); });
+    std::vector<double> value = to_double(start), buffer = to_double(before);
+    std::vector<float> naive = start, naive_buffer = before;
+    for (const UpdateStretch& s : stretches) {
+      const float rate = s.begin < 1500 ? kRate : 2 * kRate, decay = static_cast<float>(s.weight_decay);
+      for (auto i = static_cast<std::size_t>(s.begin); i < static_cast<std::size_t>(s.end); ++i) {
+        reference::sgd_step<double>(static_cast<double>(rate), static_cast<double>(0.9f), static_cast<double>(decay), 2,
+                                    static_cast<double>(grad[i]), value[i], buffer[i]);
+        reference::sgd_step<float>(rate, 0.9f, decay, 2, grad[i], naive[i], naive_buffer[i]);
+      }
+    }
+    expect_close(memory.get(together.value, 2000), value, naive);
+    expect_close(memory.get(together.buffer, 2000), buffer, naive_buffer);
+    const std::vector<float> after = memory.get(together.value, 2000);
+    for (const std::size_t i : {0u, 3u, 1500u, 1504u, 1599u, 1604u, 1999u}) EXPECT_EQ(after[i], start[i]) << i;
+  }
+}
+
 TEST_P(OptimizerTest, SgdFollowsTheReference) {
   for (const std::int64_t n : {0, 1, 3, 31, 32, 33, 1025, 20001})
     for (const float momentum : {0.0f, 0.9f})
@@ -95,12 +123,10 @@ TEST_P(OptimizerTest, SgdFollowsTheReference) {
         CaseMemory memory(GetParam());
         const auto start = random_floats(n, 2);
         const std::vector<float> zero(static_cast<std::size_t>(n), 0.0f);
-        SgdArgs args{.n = n,
-                     .value = memory.put(start, misalign),
+        SgdArgs args{.value = memory.put(start, misalign),
                      .buffer = momentum > 0 ? memory.put(zero, misalign) : nullptr,
-                     .learning_rate = memory.put_one(kRate),
-                     .momentum = momentum,
-                     .weight_decay = kDecay};
+                     .momentum = momentum};
+        args.stretches[0] = {0, n, memory.put_one(kRate), static_cast<double>(kDecay)};
         std::vector<double> value = to_double(start), buffer(start.size(), 0);
         std::vector<float> naive = start, naive_buffer = zero;
         for (int step = 1; step <= 4; ++step) {
@@ -132,12 +158,8 @@ TEST_P(OptimizerTest, ThreeStepsOfPyTorch) {
   decoupled.m = memory.put(zero);
   decoupled.v = memory.put(zero);
   decoupled.decay = WeightDecay::decoupled;
-  SgdArgs momentum{.n = 4,
-                   .value = memory.put(start),
-                   .buffer = memory.put(zero),
-                   .learning_rate = rate,
-                   .momentum = 0.9f,
-                   .weight_decay = kDecay};
+  SgdArgs momentum{.value = memory.put(start), .buffer = memory.put(zero), .momentum = 0.9f};
+  momentum.stretches[0] = {0, 4, rate, static_cast<double>(kDecay)};
   for (std::uint64_t step = 1; step <= 3; ++step) {
     coupled.grad = decoupled.grad = momentum.grad =
         memory.put(std::vector<float>(golden::kGrads[step - 1], golden::kGrads[step - 1] + 4));
@@ -167,7 +189,9 @@ TEST_P(OptimizerTest, FoundInfinitySkipsTheUpdate) {
     });
     EXPECT_EQ(memory.get(value, 9) == start, found != 0);
     value = memory.put(start);
-    memory.run([&](auto exec) { sgd({.n = 9, .grad = grad, .value = value, .learning_rate = rate, .found_inf = flag}, exec); });
+    memory.run([&](auto exec) {
+      sgd({.stretches = {{{0, 9, rate, 0}}}, .grad = grad, .value = value, .found_inf = flag}, exec);
+    });
     EXPECT_EQ(memory.get(value, 9) == start, found != 0);
   }
 }

@@ -1,0 +1,17 @@
+// The parts of flat arrays of parameters that an optimiser's launch updates.
+#pragma once
+#include "kernels/exec.h"
+
+namespace swath::kernels {
+
+/// Elements [begin, end) of the arrays, with a learning rate and a weight decay of their own.
+struct UpdateStretch {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  const float* learning_rate = nullptr;  // 1, device
+  double weight_decay = 0;
+};
+/// How many one launch takes.
+constexpr std::size_t kUpdateStretches = 8;
+
+}  // namespace swath::kernels
