@@ -1,4 +1,5 @@
-// Adam, AdamW and SGD over the flat parameter block (methods.md §3): Adam in one launch, SGD in one per group.
+// Adam, AdamW and SGD over the flat parameter block (methods.md §3), each in one launch for eight stretches of trained
+// parameters.
 #pragma once
 #include <string>
 #include <vector>
