@@ -1,100 +1,10 @@
-// Max pooling and global average pooling on CUDA (methods.md §2). A thread owns one vector of channels of one output pixel;
-// backward gathers, so there are no atomics. blockIdx.y runs over the images.
-#include <algorithm>
-
+// Global average pooling on CUDA (methods.md §2). A thread owns one vector of channels of an image, or, going back, of a pixel.
 #include "kernels/dispatch.h"
 #include "kernels/pool.h"
 #include "kernels/vector.cuh"
 
 namespace swath::kernels {
 namespace {
-
-/// The sizes of one pooling, as 32-bit numbers: an image has fewer than 2^31 elements.
-struct Sizes {
-  int height, width, out_height, out_width, channels, window, stride, pad;
-};
-
-template <class Args>
-Sizes sizes_of(const Args& p) {
-  return {static_cast<int>(p.height),      static_cast<int>(p.width),    static_cast<int>(p.out_height()),
-          static_cast<int>(p.out_width()), static_cast<int>(p.channels), static_cast<int>(p.window),
-          static_cast<int>(p.stride),      static_cast<int>(p.pad)};
-}
-
-template <int V>
-__device__ __forceinline__ void store_index(std::uint8_t* to, const int* winner) {
-#pragma unroll
-  for (int k = 0; k < V; k += 4) {
-    if constexpr (V >= 4) {
-      *reinterpret_cast<uchar4*>(to + k) =
-          make_uchar4(static_cast<unsigned char>(winner[k]), static_cast<unsigned char>(winner[k + 1]),
-                      static_cast<unsigned char>(winner[k + 2]), static_cast<unsigned char>(winner[k + 3]));
-    } else {
-      to[k] = static_cast<std::uint8_t>(winner[k]);
-    }
-  }
-}
-
-template <int V, class T>
-__global__ void __launch_bounds__(256) max_pool_kernel(std::int64_t n, Sizes z, const T* x, T* y, std::uint8_t* index) {
-  const int vectors = z.channels / V;
-  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i >= z.out_height * z.out_width * vectors) return;
-  const int channel = i % vectors * V, pixel = i / vectors;
-  const int top = pixel / z.out_width * z.stride - z.pad, left = pixel % z.out_width * z.stride - z.pad;
-  const int row_end = min(z.window, z.height - top), column_end = min(z.window, z.width - left);
-  for (std::int64_t image = blockIdx.y; image < n; image += gridDim.y) {
-    const T* from = x + image * z.height * z.width * z.channels;
-    float best[V];
-    int winner[V];
-    bool first = true;
-    for (int r = max(0, -top); r < row_end; ++r) {
-      for (int s = max(0, -left); s < column_end; ++s) {
-        const Vector<V> v =
-            load_vector<V>(from + (static_cast<std::int64_t>(top + r) * z.width + left + s) * z.channels + channel);
-#pragma unroll
-        for (int k = 0; k < V; ++k) {
-          const bool take = first || v.v[k] > best[k] || (v.v[k] != v.v[k] && best[k] == best[k]);
-          best[k] = take ? v.v[k] : best[k];
-          winner[k] = take ? r * z.window + s : winner[k];
-        }
-        first = false;
-      }
-    }
-    const std::int64_t at = (image * z.out_height * z.out_width + pixel) * z.channels + channel;
-    Vector<V> out;
-#pragma unroll
-    for (int k = 0; k < V; ++k) out.v[k] = best[k];
-    store_vector<V>(y + at, out);
-    if (index) store_index<V>(index + at, winner);
-  }
-}
-
-template <int V, class T>
-__global__ void __launch_bounds__(256)
-    max_pool_backward_kernel(std::int64_t n, Sizes z, const T* d_y, const std::uint8_t* index, T* d_x) {
-  const int vectors = z.channels / V;
-  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i >= z.height * z.width * vectors) return;
-  const int channel = i % vectors * V, pixel = i / vectors;
-  const int row = pixel / z.width + z.pad, column = pixel % z.width + z.pad;
-  const int row_begin = row < z.window ? 0 : (row - z.window) / z.stride + 1, row_end = min(row / z.stride + 1, z.out_height);
-  const int column_begin = column < z.window ? 0 : (column - z.window) / z.stride + 1;
-  const int column_end = min(column / z.stride + 1, z.out_width);
-  for (std::int64_t image = blockIdx.y; image < n; image += gridDim.y) {
-    Vector<V> sum{};
-    for (int r = row_begin; r < row_end; ++r) {
-      for (int s = column_begin; s < column_end; ++s) {
-        const std::int64_t at = ((image * z.out_height + r) * z.out_width + s) * z.channels + channel;
-        const Vector<V> g = load_vector<V>(d_y + at);
-        const int tap = (row - r * z.stride) * z.window + column - s * z.stride;
-#pragma unroll
-        for (int k = 0; k < V; ++k) sum.v[k] += index[at + k] == tap ? g.v[k] : 0.0f;
-      }
-    }
-    store_vector<V>(d_x + (image * z.height * z.width + pixel) * z.channels + channel, sum);
-  }
-}
 
 template <int V, class T>
 __global__ void __launch_bounds__(256)
@@ -134,11 +44,6 @@ __global__ void __launch_bounds__(256)
   }
 }
 
-/// Images share the y dimension of the grid.
-dim3 image_grid(std::int64_t per_image, std::int64_t n) {
-  return {static_cast<unsigned>(ceil_div(per_image, 256)), static_cast<unsigned>(std::min<std::int64_t>(n, 65535))};
-}
-
 /// Calls body(constant) with the vector length that channels and alignment allow.
 template <class T, class Body>
 void with_vector(std::int64_t channels, bool aligned, const Body& body) {
@@ -147,30 +52,6 @@ void with_vector(std::int64_t channels, bool aligned, const Body& body) {
 }
 
 }  // namespace
-
-void max_pool(const MaxPoolArgs& p, CudaStream exec) {
-  const std::int64_t pixels = p.out_height() * p.out_width();
-  if (p.n * p.channels * pixels == 0) return;
-  with_element(p.dtype, [&](auto element) {
-    using T = decltype(element);
-    with_vector<T>(p.channels, aligned16({p.x, p.y, p.index}), [&](auto v) {
-      launch(max_pool_kernel<v.value, T>, image_grid(pixels * (p.channels / v.value), p.n), 256, 0, exec, p.n, sizes_of(p),
-             typed<T>(p.x), typed<T>(p.y), p.index);
-    });
-  });
-}
-
-void max_pool_backward(const MaxPoolBackwardArgs& p, CudaStream exec) {
-  const std::int64_t pixels = p.height * p.width;
-  if (p.n * p.channels * pixels == 0) return;
-  with_element(p.dtype, [&](auto element) {
-    using T = decltype(element);
-    with_vector<T>(p.channels, aligned16({p.d_y, p.d_x, p.index}), [&](auto v) {
-      launch(max_pool_backward_kernel<v.value, T>, image_grid(pixels * (p.channels / v.value), p.n), 256, 0, exec, p.n,
-             sizes_of(p), typed<T>(p.d_y), p.index, typed<T>(p.d_x));
-    });
-  });
-}
 
 void average_pool(const AveragePoolArgs& p, CudaStream exec) {
   if (p.n * p.channels == 0) return;

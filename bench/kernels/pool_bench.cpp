@@ -8,56 +8,11 @@ using namespace kernels;
 
 namespace {
 
-std::vector<Axis> image_axes(std::int64_t size, std::int64_t channels, std::int64_t counted_size) {
+std::vector<Axis> image_axes() {
   return {{.name = "images", .values = {32}, .counted = 2, .high = 1 << 16},
-          {.name = "size", .values = {size}, .counted = counted_size, .high = 1 << 12},
-          {.name = "channels", .values = {channels}, .counted = 64, .high = 1 << 16},
+          {.name = "size", .values = {7}, .counted = 7, .high = 1 << 12},
+          {.name = "channels", .values = {2048}, .counted = 64, .high = 1 << 16},
           bits_axis()};
-}
-
-struct Elements {
-  double in, out;  // of all images
-  double bytes;    // of one
-};
-
-template <class Args>
-Args window_args(const Sizes& sizes) {
-  Args args;
-  args.n = sizes["images"];
-  args.height = args.width = sizes["size"];
-  args.channels = sizes["channels"];
-  args.dtype = sizes.dtype();
-  return args;
-}
-
-template <class Args>
-Elements elements_of(const Args& args) {
-  return {static_cast<double>(args.n * args.height * args.width * args.channels),
-          static_cast<double>(args.n * args.out_height() * args.out_width() * args.channels),
-          static_cast<double>(size_of(args.dtype))};
-}
-
-Job max_forward(Arena& arena, const Sizes& sizes) {
-  auto args = window_args<MaxPoolArgs>(sizes);
-  const Elements count = elements_of(args);
-  args.x = arena.uniform(static_cast<std::int64_t>(count.in), args.dtype);
-  args.y = arena.output(static_cast<std::int64_t>(count.out), args.dtype);
-  args.index = arena.output<std::uint8_t>(static_cast<std::int64_t>(count.out));
-  // A window of 9 at each output.
-  const Cost cost{count.in * count.bytes + count.out * (count.bytes + 1), 0, count.out * (10 * count.bytes + 1) / 32};
-  return arena.job(cost, [args](auto exec) { max_pool(args, exec); });
-}
-
-Job max_backward(Arena& arena, const Sizes& sizes) {
-  auto args = window_args<MaxPoolBackwardArgs>(sizes);
-  const Elements count = elements_of(args);
-  args.d_y = arena.uniform(static_cast<std::int64_t>(count.out), args.dtype);
-  args.index = arena.output<std::uint8_t>(static_cast<std::int64_t>(count.out));
-  args.d_x = arena.output(static_cast<std::int64_t>(count.in), args.dtype);
-  // Every output is looked at by the 9 pixels of its window.
-  const Cost cost{count.in * count.bytes + count.out * (count.bytes + 1), count.out,
-                  (count.in * count.bytes + 9 * count.out * (count.bytes + 1)) / 32};
-  return arena.job(cost, [args](auto exec) { max_pool_backward(args, exec); });
 }
 
 Job average_forward(Arena& arena, const Sizes& sizes) {
@@ -85,10 +40,8 @@ Job average_backward(Arena& arena, const Sizes& sizes) {
 }  // namespace
 
 std::vector<Benchmark> pool_benchmarks() {
-  return {{"pool.max", "max pooling 3 x 3, stride 2, with the index", image_axes(112, 64, 16), max_forward},
-          {"pool.max_backward", "gradient of max pooling", image_axes(112, 64, 16), max_backward},
-          {"pool.average", "global average pooling", image_axes(7, 2048, 7), average_forward},
-          {"pool.average_backward", "gradient of global average pooling", image_axes(7, 2048, 7), average_backward}};
+  return {{"pool.average", "global average pooling", image_axes(), average_forward},
+          {"pool.average_backward", "gradient of global average pooling", image_axes(), average_backward}};
 }
 
 }  // namespace swath::bench

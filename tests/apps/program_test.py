@@ -525,7 +525,7 @@ class Bench(Program):
         self.refused(2, ["margin_los", "did you mean margin_loss?"], "bench", "-b", "margin_los")
         self.refused(2, ["row", "did you mean rows?"], "bench", "-b", "margin_loss", "-a", "row=3")
         self.refused(2, ["elements", "1 to"], "bench", "-b", "adam", "-a", "elements=0")
-        self.refused(2, ["bits", "16, 32"], "bench", "-b", "pool.max", "-a", "bits=8")
+        self.refused(2, ["bits", "16, 32"], "bench", "-b", "pool.average", "-a", "bits=8")
         self.refused(2, ["rows=x"], "bench", "-b", "margin_loss", "-a", "rows=x")
         self.refused(2, ["--min-time"], "bench", "-b", "ema", "--min-time", "soon")
         self.refused(2, ["--mode", "warm"], "bench", "-b", "ema", "--mode", "warm")

@@ -1,6 +1,8 @@
 // Batch normalisation with ReLU and max pooling, both ways, against tests/reference/batch_norm.h and pool.h.
 #include "kernels/batch_norm_pool.h"
 
+#include <limits>
+
 #include "tests/kernels/element_case.h"
 #include "tests/reference/batch_norm.h"
 #include "tests/reference/pool.h"
@@ -170,6 +172,48 @@ TEST_P(BatchNormPoolTest, Inference) {
   const auto naive = pooled(c, to_double(batch_norm_apply(problem_of<float>(c, in), {mean, variance})));
   expect_close(memory.get(static_cast<float*>(args.y), static_cast<std::int64_t>(wanted.y.size())), wanted.y,
                to_float_vector(naive.y));
+}
+
+/// Forward arguments with which normalising changes nothing.
+BatchNormPoolArgs plain_args(CaseMemory& memory, const PoolGeometry& g, DType dtype, const std::vector<float>& x) {
+  const auto channels = static_cast<std::size_t>(g.channels);
+  const std::vector<float> zero(channels, 0.0f), one(channels, 1.0f);
+  const std::int64_t out = g.n * g.out_height() * g.out_width() * g.channels;
+  return {.geometry = g,
+          .dtype = dtype,
+          .main = {put_elements(memory, x, dtype), memory.put(one), memory.put(zero), memory.put(zero), memory.put(one)},
+          .y = make_elements(memory, out, dtype),
+          .index = memory.make_output<std::uint8_t>(out)};
+}
+
+/// Small whole numbers, so that windows hold ties: the first of the largest is named, also where it is 0.
+TEST_P(BatchNormPoolTest, TheFirstMaximumOfAWindowWins) {
+  for (const PoolGeometry& g : {PoolGeometry{2, 5, 6, 65}, {3, 16, 16, 16}, {1, 11, 11, 5, 5, 3, 2}, {1, 7, 7, 4, 2, 3, 0}})
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      SCOPED_TRACE(::testing::Message() << g.height << "x" << g.width << "x" << g.channels << " " << name_of(dtype));
+      CaseMemory memory(GetParam());
+      std::vector<float> x;
+      for (const std::int32_t v : random_ints(g.rows() * g.channels, 11, 5)) x.push_back(static_cast<float>(v));
+      const BatchNormPoolArgs args = plain_args(memory, g, dtype, x);
+      memory.run([&](auto exec) { batch_norm_pool(args, exec); });
+      const auto wanted = reference::max_pool({g.n, g.height, g.width, g.channels, g.window, g.stride, g.pad}, to_double(x));
+      const auto out = static_cast<std::int64_t>(wanted.y.size());
+      EXPECT_EQ(to_double(get_elements(memory, args.y, out, dtype)), wanted.y);
+      const std::vector<std::uint8_t> index = memory.get(args.index, out);
+      EXPECT_EQ(std::vector<int>(index.begin(), index.end()), wanted.tap);
+    }
+}
+
+TEST_P(BatchNormPoolTest, NanWinsOverAllNumbers) {
+  CaseMemory memory(GetParam());
+  const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+  const BatchNormPoolArgs args =
+      plain_args(memory, {1, 2, 4, 1, 2, 2, 0}, DType::f32, {1, nan, -infinity, -infinity, 5, nan, -infinity, -infinity});
+  memory.run([&](auto exec) { batch_norm_pool(args, exec); });
+  const std::vector<float> y = memory.get(static_cast<float*>(args.y), 2);
+  EXPECT_TRUE(std::isnan(y[0]));
+  EXPECT_EQ(y[1], 0);
+  EXPECT_EQ(memory.get(args.index, 2), (std::vector<std::uint8_t>{1, 0}));
 }
 
 TEST_P(BatchNormPoolTest, NoImages) {
