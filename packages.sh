@@ -4,7 +4,7 @@
 set -euo pipefail
 wanted="build-essential cmake ninja-build pkg-config ca-certificates libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev
   libturbojpeg0-dev libspng-dev libgdal-dev libdnnl-dev libopenblas-openmp-dev libfaiss-dev librandom123-dev libxxhash-dev
-  libcpp-httplib-dev librsvg2-bin"
+  libcpp-httplib-dev librsvg2-bin libopenmpi-dev openmpi-bin"
 optional=""
 case "${1:-}" in
   build) ;;

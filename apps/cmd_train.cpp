@@ -7,6 +7,8 @@
 #include "apps/packing.h"
 #include "apps/progress.h"
 #include "apps/signals.h"
+#include "engine/core/log.h"
+#include "engine/dist/ranks.h"
 #include "recipes/trainer.h"
 
 namespace swath::app {
@@ -101,16 +103,22 @@ void require_same_place(const Plan& plan) {
         fmt::format("--resume {} continues in that folder; drop run.name and run.directory, or start a new run", plan.folder));
 }
 
-Plan plan_run(const TrainArgs& args) {
+/// A continued run's folder, else what the configuration alone says: enough to join the other ranks.
+Plan first_plan(const TrainArgs& args) {
   if (!args.resume.empty() && args.resume != "auto") {
     const fs::path folder = fs::path(args.resume).lexically_normal();
     const Plan plan = plan_continued((folder.has_filename() ? folder : folder.parent_path()).string(), args);
     require_same_place(plan);
     return plan;
   }
-  const TrainOptions options = options_of(config_of(args.config));
-  const std::string found = args.resume == "auto" ? find_run(options) : "";
-  return found.empty() ? Plan{options, ""} : plan_continued(found, args);
+  return {options_of(config_of(args.config)), ""};
+}
+
+/// With --resume auto, the run that rank 0 finds.
+Plan plan_run(const TrainArgs& args, const Plan& first, Communicator& ranks) {
+  if (args.resume != "auto") return first;
+  const std::string found = ranks.broadcast(ranks.leads() ? find_run(first.options) : "", 0);
+  return found.empty() ? first : plan_continued(found, args);
 }
 
 RunDir open_run(const Plan& plan) {
@@ -120,13 +128,33 @@ RunDir open_run(const Plan& plan) {
   return run;
 }
 
+/// Rank 0 makes the folder or opens it, the others join.
+RunDir open_run(const Plan& plan, Communicator& ranks) {
+  if (!ranks.leads()) return RunDir::join(ranks.broadcast("", 0));
+  RunDir run = open_run(plan);
+  ranks.broadcast(run.path().string(), 0);
+  return run;
+}
+
+/// Rank 0 packs where that is not done yet, and the others open what it made, without writing there.
+PackedSet open_shared_data(const TrainOptions& options, Communicator& ranks) {
+  if (!ranks.leads()) {
+    ranks.barrier();
+    return open_packed(options.data.packed, options.pack);
+  }
+  PackedSet data = open_packed_set(options);
+  ranks.barrier();
+  return data;
+}
+
 /// A new run that cannot begin leaves no folder behind.
-std::unique_ptr<Trainer> make_trainer(Device& device, const Plan& plan, const PackedSet& data, RunDir& run) {
+std::unique_ptr<Trainer> make_trainer(Device& device, const Plan& plan, const PackedSet& data, RunDir& run,
+                                      Communicator& ranks) {
   try {
-    return std::make_unique<Trainer>(device, plan.options, data, run);
+    return std::make_unique<Trainer>(device, plan.options, data, run, ranks);
   } catch (...) {
     std::error_code ignored;
-    if (plan.folder.empty()) fs::remove_all(run.path(), ignored);
+    if (plan.folder.empty() && ranks.leads()) fs::remove_all(run.path(), ignored);
     throw;
   }
 }
@@ -181,31 +209,53 @@ void write_result(const TrainResult& result, const Trainer& trainer, const RunDi
   }
 }
 
-void run_train(const TrainArgs& args, Output& output) {
-  install_stop_signals();
+void train(const TrainArgs& args, const Plan& plan, Communicator& ranks, Output& output) {
   // Device and data come before the run folder, so that a mistake leaves no empty run behind.
-  const Plan plan = plan_run(args);
   const TrainOptions& options = plan.options;
   const std::unique_ptr<Device> device = open_device(options);
-  const PackedSet data = open_packed_set(options);
-  RunDir run = open_run(plan);
-  run.write_versions(*device);
+  const PackedSet data = open_shared_data(options, ranks);
+  RunDir run = open_run(plan, ranks);
+  if (ranks.leads()) run.write_versions(*device);
   Progress progress;
-  const std::unique_ptr<Trainer> trainer = make_trainer(*device, plan, data, run);
-  run.write_config(options);  // of a continued run only now: a refused change leaves it as it was
-  progress.line(fmt::format("{}: {} on {}, {}, {} training images, {} classes", run.path().string(), options.recipe,
-                            device->name(), parameters_of(*trainer), data.train.rows(), data.train.class_names().size()));
+  const std::unique_ptr<Trainer> trainer = make_trainer(*device, plan, data, run, ranks);
   TrainHooks hooks;
   hooks.stop = &stop_requested();
-  hooks.progress = [&](const TrainProgress& p) {
-    progress.update(line_of(p), p.batch == p.batches ? Progress::When::always : Progress::When::throttled);
-  };
-  hooks.validated = [&](const ValidationReport& v) { progress.line(line_of(v)); };
+  if (ranks.leads()) {
+    run.write_config(options);  // of a continued run only now: a refused change leaves it as it was
+    progress.line(fmt::format("{}: {} on {}{}, {}, {} training images, {} classes", run.path().string(), options.recipe,
+                              device->name(), ranks.alone() ? "" : fmt::format(", {} ranks", ranks.size()),
+                              parameters_of(*trainer), data.train.rows(), data.train.class_names().size()));
+    hooks.progress = [&](const TrainProgress& p) {
+      progress.update(line_of(p), p.batch == p.batches ? Progress::When::always : Progress::When::throttled);
+    };
+    hooks.validated = [&](const ValidationReport& v) { progress.line(line_of(v)); };
+  }
   const TrainResult result = trainer->run(hooks);
+  if (!ranks.leads()) {
+    output.silence();
+    return;
+  }
   write_result(result, *trainer, run, *device, output);
   if (!args.memory) return;
   progress.line(device->pool()->report());
   output.json()["memory"] = memory_of(*device->pool());
+}
+
+void run_train(const TrainArgs& args, Output& output) {
+  install_stop_signals();
+  const Plan first = first_plan(args);
+  const std::unique_ptr<Communicator> ranks = join_ranks(first.options.ranks);
+  if (!ranks->leads()) log::logger().set_level(spdlog::level::err);
+  if (!ranks->alone() && first.options.device != "cpu")
+    throw UserError("several ranks train on CPUs in this build; set device=cpu, or start one process");
+  try {
+    train(args, plan_run(args, first, *ranks), *ranks, output);
+  } catch (const RankError&) {
+    throw;
+  } catch (...) {
+    ranks->say_failed();
+    throw;
+  }
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ void Output::flush() const {
 }
 
 void Output::finish() const {
+  if (silent_) return;
   if (as_json_) {
     const std::string whole = json_.dump(2) + "\n";
     std::fwrite(whole.data(), 1, whole.size(), stdout);

@@ -25,6 +25,8 @@ class Output {
   const Json& json() const { return json_; }
   /// What --json FILE asks for: the object goes elsewhere, text to stdout.
   void print_text() { as_json_ = false; }
+  /// Prints nothing: another rank does.
+  void silence() { silent_ = true; }
   /// Shows what has been written so far.
   void flush() const;
   /// The exit code after results that are complete but say no.
@@ -35,6 +37,7 @@ class Output {
 
  private:
   bool as_json_;
+  bool silent_ = false;
   ExitCode code_ = ExitCode::ok;
   Json json_ = Json::object();
 };

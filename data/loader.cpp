@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
+#include "kernels/row_slice.h"
 
 namespace swath {
 
@@ -39,6 +40,7 @@ struct Slot {
 /// The background thread fills slot `filled % slots` while filled − released < slots; the consumer reads slot `taken − 1`.
 struct Loader::Impl {
   const PackedSplit& split;
+  int rank, ranks;
   std::shared_ptr<Allocator> allocator;
   std::vector<Slot> slots;
   Batch batch;
@@ -59,7 +61,10 @@ struct Loader::Impl {
   std::thread thread;
 
   Impl(const PackedSplit& s, const LoaderOptions& options)
-      : split(s), allocator(options.allocator ? options.allocator : std::make_shared<HeapAllocator>()) {
+      : split(s),
+        rank(options.rank),
+        ranks(options.ranks),
+        allocator(options.allocator ? options.allocator : std::make_shared<HeapAllocator>()) {
     const auto memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
     always_advise = static_cast<double>(s.rows()) * static_cast<double>(s.row_bytes()) > memory / 2;
     advised.resize(static_cast<std::size_t>(s.rows()));
@@ -115,24 +120,37 @@ struct Loader::Impl {
       slot->next = sampler->state();
       fill(*slot);
       const std::lock_guard lock(mutex);
-      copied += slot->sampled.rows.size() * split.row_bytes();
+      const auto [begin, end] = own_rows(slot->sampled.rows.size());
+      copied += (end - begin) * split.row_bytes();
       ++filled;
       changed.notify_all();
     }
   }
 
+  /// Of n rows: the first, and the one behind the last, of this rank's slice.
+  std::pair<std::size_t, std::size_t> own_rows(std::size_t n) const {
+    const auto border = [&](int r) {
+      return static_cast<std::size_t>(kernels::slice_begin(static_cast<std::int64_t>(n), r, ranks));
+    };
+    return {border(rank), border(rank + 1)};
+  }
+
   void fill(Slot& slot) {
     const std::size_t row_bytes = split.row_bytes(), n = slot.sampled.rows.size();
-    reserve(slot, n * row_bytes);
+    const auto [begin, end] = own_rows(n);
+    reserve(slot, (end - begin) * row_bytes);
     const auto words = static_cast<std::size_t>(split.labels().words());
     slot.labels.resize(n * words);
-    for (const std::int64_t row : slot.sampled.rows) {
+    for (std::size_t j = 0; j < n; ++j) {
+      const std::int64_t row = slot.sampled.rows[j];
       SWATH_CHECK(row >= 0 && row < split.rows(), "the sampler drew row {} of {}", row, split.rows());
+      if (j < begin || j >= end) continue;
       if (always_advise || !std::exchange(advised[static_cast<std::size_t>(row)], std::uint8_t{1})) split.will_need(row);
     }
     for (std::size_t j = 0; j < n; ++j) {
       const std::int64_t row = slot.sampled.rows[j];
-      std::memcpy(static_cast<std::uint8_t*>(slot.pixels) + j * row_bytes, split.row(row), row_bytes);
+      if (j >= begin && j < end)
+        std::memcpy(static_cast<std::uint8_t*>(slot.pixels) + (j - begin) * row_bytes, split.row(row), row_bytes);
       std::memcpy(slot.labels.data() + j * words, split.labels().row(row), words * sizeof(std::uint64_t));
     }
     const std::vector<std::uint64_t>& mask = slot.sampled.class_mask;

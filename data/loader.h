@@ -11,7 +11,7 @@ namespace swath {
 
 /// One batch in a slot of the ring. Valid until the next call of Loader::next, finish or the destructor.
 struct Batch {
-  const void* pixels = nullptr;           // n × height × width × channels of the packed dtype
+  const void* pixels = nullptr;           // rows of this rank's slice × height × width × channels of the packed dtype
   const std::int64_t* rows = nullptr;     // n, row numbers of the packed split
   const std::uint64_t* labels = nullptr;  // n × LabelMasks::words(), under SampledBatch::class_mask
   std::int64_t n = 0;
@@ -21,6 +21,8 @@ struct Batch {
 };
 
 struct LoaderOptions {
+  /// Of so many ranks, this one copies the pixels of its slice of every batch's rows (kernels/row_slice.h).
+  int rank = 0, ranks = 1;
   int slots = 3;  // ≥ 2: one in use, the others being filled
   /// Memory of the slots (page-locked memory for CUDA); the heap when null.
   std::shared_ptr<Allocator> allocator{};

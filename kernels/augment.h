@@ -24,7 +24,8 @@ struct AugmentArgs {
   DType out_type = DType::f32;               // f32, bf16 or f16
   const void* images = nullptr;              // images × height × width × channels
   const std::int64_t* source_row = nullptr;  // rows: which image becomes row r; null: image r
-  const std::int64_t* row_id = nullptr;      // rows: the key of the draws; null: r. Not read when evaluating
+  const std::int64_t* row_id = nullptr;      // rows: the key of the draws; null: row_offset + r. Not read when evaluating
+  std::int64_t row_offset = 0;               // first row's number in the whole batch
   std::uint64_t seed = 0;
   const std::uint64_t* step = nullptr;  // 1, device; not read when evaluating without rotation
   std::uint32_t view = 0;               // another view of the same row in the same step has other draws

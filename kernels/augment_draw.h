@@ -36,7 +36,7 @@ SWATH_HOST_DEVICE CropMap crop_map(const AugmentArgs& p, std::int64_t row) {
   // v[0], v[1]: offset; v[2]: flip; v[3]: quarter turns.
   Philox4 draw{};
   if (train || turn) {
-    const std::int64_t id = p.row_id ? p.row_id[row] : row;
+    const std::int64_t id = p.row_id ? p.row_id[row] : p.row_offset + row;
     draw = philox(p.seed, *p.step, RandomStream::augment, static_cast<std::uint64_t>(id), p.view);
   }
   std::int32_t y = (height - crop_height) / 2, x = (width - crop_width) / 2;

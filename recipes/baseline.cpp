@@ -1,5 +1,6 @@
 #include "recipes/baseline.h"
 
+#include "engine/autograd/rank_ops.h"
 #include "engine/autograd/row_ops.h"
 
 namespace swath {
@@ -23,7 +24,7 @@ Baseline::Baseline(const RecipeContext& context)
       loss_(loss_of(context, embedder_.width())) {}
 
 Objective Baseline::objective(Tape& tape, const DeviceBatch& batch) {
-  const Var embedding = concat_columns(tape, embedder_.forward(tape, Var(batch.images), batch.random));
+  const Var embedding = gather_ranks(tape, concat_columns(tape, embedder_.forward(tape, Var(batch.images), batch.random)));
   return rows_.objective(tape, batch, embedding, *loss_);
 }
 

@@ -1,5 +1,7 @@
 #include "recipes/batch_views.h"
 
+#include "engine/autograd/rank_ops.h"
+
 namespace swath {
 
 BatchViews::BatchViews(Device& device, const ImageSpec& image, const void* pixels, std::int64_t n, ViewFormat format)
@@ -16,14 +18,20 @@ BatchViews::BatchViews(Device& device, const ImageSpec& image, const void* pixel
 BatchViews::BatchViews(const ImageSpec& image, const Tensor& pixels, ViewFormat format)
     : image_(image), source_(pixels), format_(format) {}
 
+BatchViews BatchViews::of_all_ranks(const Tape& tape) const {
+  const Tensor whole = gather_ranks(tape, source_);
+  return {image_, whole.view({whole.size(0), image_.height, image_.width, image_.channels}), format_};
+}
+
 Tensor BatchViews::make(const ViewOptions& view, RandomKey random) const {
   SWATH_CHECK(view.rotation == AugmentRotation::none || image_.height == image_.width, "a rotated view of {}×{} images",
               image_.height, image_.width);
+  const std::int64_t rows = view.order.defined() ? view.order.numel() : source_.size(0);
   const std::int64_t channels = source_.device().backend().conv_channels(format_.type, image_.channels);
-  const Tensor out = Tensor::empty(source_.device(), {source_.size(0), format_.crop, format_.crop, channels}, format_.type);
+  const Tensor out = Tensor::empty(source_.device(), {rows, format_.crop, format_.crop, channels}, format_.type);
   const std::int64_t* order = view.order.defined() ? view.order.data<std::int64_t>() : nullptr;
   const kernels::AugmentArgs args{
-      .rows = source_.size(0),
+      .rows = rows,
       .height = image_.height,
       .width = image_.width,
       .channels = image_.channels,
@@ -35,6 +43,7 @@ Tensor BatchViews::make(const ViewOptions& view, RandomKey random) const {
       .images = source_.raw(),
       .source_row = order,
       .row_id = order,
+      .row_offset = random.first_row,
       .seed = random.seed,
       .step = random.step,
       .view = view.number,

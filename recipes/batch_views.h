@@ -18,7 +18,7 @@ struct ViewOptions {
   AugmentMode mode = AugmentMode::train;
   AugmentRotation rotation = AugmentRotation::none;  // random_quarter needs square images
   std::uint32_t number = 0;                          // views of one image in one step with different numbers have other draws
-  Tensor order = {};  // i64 {N}: image `order[r]` becomes row r, with its own draws; absent: as they are
+  Tensor order = {};  // i64 {R}: image `order[r]` becomes row r, with its own draws; absent: as they are
 };
 
 class BatchViews {
@@ -30,7 +30,11 @@ class BatchViews {
   /// Of source integers on the device: n × height × width × channels.
   BatchViews(const ImageSpec& image, const Tensor& pixels, ViewFormat format);
 
-  /// N×crop×crop×C, with zero channels behind where the device's convolutions want them (Backend::conv_channels).
+  /// Of the images of all ranks that share the tape's batch.
+  BatchViews of_all_ranks(const Tape& tape) const;
+
+  /// A row for each image, or for each of `order`: N×crop×crop×C, with zero channels behind where the device's convolutions
+  /// want them (Backend::conv_channels).
   Tensor make(const ViewOptions& view, RandomKey random) const;
 
  private:

@@ -2,6 +2,7 @@
 
 #include <numeric>
 
+#include "engine/autograd/rank_ops.h"
 #include "engine/autograd/row_ops.h"
 #include "recipes/pair_rows.h"
 
@@ -74,7 +75,7 @@ Bier::Bier(const RecipeContext& context)
       head_norms_(layers_of(context.block, heads_of(widths_))) {}
 
 Objective Bier::objective(Tape& tape, const DeviceBatch& batch) {
-  const Var embedding = concat_columns(tape, embedder_.forward(tape, Var(batch.images), batch.random));
+  const Var embedding = gather_ranks(tape, concat_columns(tape, embedder_.forward(tape, Var(batch.images), batch.random)));
   const PairRows pairs = draw_pair_rows(batch, classes_, rows_per_class_);
   const LossInput input{
       .rows = gather_rows(tape, embedding, pairs.image), .row_class = pairs.row_class, .row_count = pairs.count};

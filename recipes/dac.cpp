@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/autograd/rank_ops.h"
 #include "engine/autograd/row_ops.h"
 #include "engine/core/log.h"
 #include "recipes/embed.h"
@@ -72,6 +73,7 @@ Dac::Dac(const RecipeContext& context)
     : device_(context.device),
       options_(checked(context).options),
       train_(context.train),
+      ranks_(context.ranks),
       sampler_(options_.sampler, train_.labels(), options_.seed),
       embedder_(context.block, options_.model, train_.image().channels, heads_of(options_), options_.seed),
       rows_(options_, train_.labels().classes()) {
@@ -104,11 +106,18 @@ std::vector<std::int64_t> Dac::cluster_images() {
   const EmbedImages penultimate = [this](Tape& tape, const Tensor& images) {
     return embedder_.penultimate(tape, Var(images)).value();
   };
-  const std::vector<float> features = embed_split(device_, penultimate, embedder_.features(), train_, embed_options(options_));
-  const Clusters found = kmeans({features.data(), train_.rows(), embedder_.features()}, options_.dac.kmeans,
-                                options_.seed + options_.dac.seed, kKMeansPath);
-  log::info("clustered by {}", found.retriever);
-  return found.assignment;
+  EmbedOptions shared = embed_options(options_);
+  shared.ranks = &ranks_;
+  const std::vector<float> features = embed_split(device_, penultimate, embedder_.features(), train_, shared);
+  std::vector<std::int64_t> assignment(static_cast<std::size_t>(train_.rows()));
+  if (ranks_.leads()) {
+    Clusters found = kmeans({features.data(), train_.rows(), embedder_.features()}, options_.dac.kmeans,
+                            options_.seed + options_.dac.seed, kKMeansPath);
+    log::info("clustered by {}", found.retriever);
+    assignment = std::move(found.assignment);
+  }
+  ranks_.broadcast(assignment.data(), assignment.size() * sizeof(std::int64_t), 0);
+  return assignment;
 }
 
 void Dac::divide(std::int64_t epoch) {
@@ -143,7 +152,7 @@ Objective Dac::objective(Tape& tape, const DeviceBatch& batch) {
   const auto at = static_cast<std::size_t>(cluster);
   const std::vector<Var> parts = embedder_.forward(tape, Var(batch.images), batch.random);
   const Var embedding = stage_ == DacStage::divided ? parts[at] : normalize_rows(tape, concat_columns(tape, parts));
-  Objective objective = rows_.objective(tape, batch, embedding, losses_[at]);
+  Objective objective = rows_.objective(tape, batch, gather_ranks(tape, embedding), losses_[at]);
   objective.statistics.emplace_back("cluster", numbers_.rows(cluster, cluster + 1));
   objective.statistics.emplace_back("nmi", nmi_shown_);
   return objective;

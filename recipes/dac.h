@@ -36,7 +36,7 @@ class Dac : public Recipe {
 
  private:
   bool clustering_due(std::int64_t epoch) const;
-  /// The cluster of every training image by k-means over the penultimate features.
+  /// The cluster of every training image by k-means over the penultimate features, which the ranks compute together.
   std::vector<std::int64_t> cluster_images();
   /// Clusters anew; the new clusters take the numbers of the old ones that they resemble most.
   void divide(std::int64_t epoch);
@@ -44,6 +44,7 @@ class Dac : public Recipe {
   Device& device_;
   const TrainOptions& options_;
   const PackedSplit& train_;
+  Communicator& ranks_;
   ClusterSampler sampler_;
   Embedder embedder_;
   BatchLoss rows_;

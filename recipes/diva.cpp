@@ -1,5 +1,6 @@
 #include "recipes/diva.h"
 
+#include "engine/autograd/rank_ops.h"
 #include "engine/autograd/row_ops.h"
 #include "engine/core/log.h"
 #include "kernels/gather_rows.h"
@@ -82,6 +83,7 @@ Diva::Diva(const RecipeContext& context)
       block_(context.block),
       options_(checked(context).options),
       train_(context.train),
+      ranks_(context.ranks),
       classes_(context.train.labels().classes()),
       rows_per_class_(options_.sampler.images_per_class),
       sampler_(make_sampler(options_.sampler, train_.labels(), options_.seed)),
@@ -97,7 +99,8 @@ Diva::Diva(const RecipeContext& context)
 }
 
 Tensor Diva::keys(Tape& tape, const BatchViews& views, std::int64_t images, RandomKey random) const {
-  const RandomKey own{random.seed ^ kKeySeed, random.step};
+  const RowSlice mine = ranks_.slice(images);
+  const RandomKey own{random.seed ^ kKeySeed, random.step, mine.begin};
   const Tensor order = Tensor::empty(device_, {images}, DType::i64), place = Tensor::empty(device_, {images}, DType::i32);
   const kernels::ShuffleRowsArgs shuffle{.step = own.step,
                                          .order = order.data<std::int64_t>(),
@@ -105,17 +108,18 @@ Tensor Diva::keys(Tape& tape, const BatchViews& views, std::int64_t images, Rand
                                          .rows = images,
                                          .seed = own.seed};
   device_.run([&](auto exec) { kernels::shuffle_rows(shuffle, exec); });
-  const Tensor rotated =
-      views.make({.rotation = AugmentRotation::random_quarter, .number = kRotatedView, .order = order}, random);
-  return gather(key_.forward(tape, rotated, own)[kSelfSimilarity], place);
+  const Tensor rotated = views.make(
+      {.rotation = AugmentRotation::random_quarter, .number = kRotatedView, .order = order.rows(mine.begin, mine.end())},
+      random);
+  return gather(gather_ranks(tape, key_.forward(tape, rotated, own)[kSelfSimilarity]), place);
 }
 
 Objective Diva::objective(Tape& tape, const DeviceBatch& batch) {
   const PairRows pairs = draw_pair_rows(batch, classes_, rows_per_class_);
-  const Tensor row_keys = gather(keys(tape, batch.views, batch.labels.size(0), batch.random), pairs.image);
+  const Tensor row_keys = gather(keys(tape, batch.views.of_all_ranks(tape), batch.labels.size(0), batch.random), pairs.image);
   std::vector<Var> parts;
   for (const Var& part : embedder_.forward(tape, Var(batch.images), batch.random))
-    parts.push_back(gather_rows(tape, part, pairs.image));
+    parts.push_back(gather_rows(tape, gather_ranks(tape, part), pairs.image));
 
   LossInput input{.rows = parts[kSelfSimilarity], .row_class = pairs.row_class, .row_count = pairs.count, .keys = row_keys};
   const Var moco = moco_.forward(tape, input).loss;
@@ -173,6 +177,7 @@ void Diva::fill_queue() {
 
 void Diva::push_keys(const Batch& batch, RandomKey random) {
   Tape tape(device_, Phase::train);
+  tape.share(batch_share(ranks_, batch.n, options_.ranks));
   DeviceBatch on_device;
   on_device.views = BatchViews(device_, train_.image(), batch.pixels, batch.n,
                                {.crop = crop_side(options_.crop, train_.image()), .type = activation_type(options_.precision)});

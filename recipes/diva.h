@@ -40,7 +40,8 @@ class Diva : public Recipe {
   };
 
   Mined mined(const char* name, const char* miner, float weight) const;
-  /// Keys of a batch's images in their order: its rotated view, shuffled, through the key network.
+  /// Keys of a batch's images in their order: its rotated view, shuffled over all ranks, through the key network. `views` are
+  /// of all images.
   Tensor keys(Tape& tape, const BatchViews& views, std::int64_t images, RandomKey random) const;
   void fill_queue();
   void push_keys(const Batch& batch, RandomKey random);
@@ -49,6 +50,7 @@ class Diva : public Recipe {
   ParameterBlock& block_;
   const TrainOptions& options_;
   const PackedSplit& train_;
+  Communicator& ranks_;
   std::int64_t classes_, rows_per_class_;
   std::unique_ptr<Sampler> sampler_;
   Embedder embedder_;

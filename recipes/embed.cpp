@@ -50,12 +50,22 @@ std::vector<float> embed_split(Device& device, const EmbedImages& embed, std::in
   const auto sampler = make_sequential_sampler(split.rows(), options.batch_size);
   Loader loader(split);
   sampler->begin_epoch(0);
+  const std::int64_t batches = sampler->batches_per_epoch();
+  const RowSlice mine = options.ranks->slice(batches);
+  sampler->set_state({0, mine.begin});
   loader.start(*sampler);
-  std::int64_t done = 0;
-  while (const Batch* batch = loader.next()) {
-    embed_batch(device, embed, split.image(), batch->pixels, batch->n, options, embeddings.data() + done * width);
-    done += batch->n;
-    if (options.progress) options.progress(done, split.rows());
+  for (std::int64_t b = mine.begin; b < mine.end(); ++b) {
+    const Batch* batch = loader.next();
+    float* to = embeddings.data() + b * options.batch_size * width;
+    embed_batch(device, embed, split.image(), batch->pixels, batch->n, options, to);
+    if (options.progress) options.progress((b - mine.begin) * options.batch_size + batch->n, split.rows());
+  }
+  loader.finish();
+  for (int r = 0; r < options.ranks->size(); ++r) {
+    const RowSlice part = slice_of(batches, r, options.ranks->size());
+    const std::int64_t begin = part.begin * options.batch_size, end = std::min(part.end() * options.batch_size, split.rows());
+    const auto bytes = static_cast<std::size_t>(std::max<std::int64_t>(end - begin, 0) * width) * sizeof(float);
+    if (bytes) options.ranks->broadcast(embeddings.data() + begin * width, bytes, r);
   }
   return embeddings;
 }

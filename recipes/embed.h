@@ -13,7 +13,9 @@ struct EmbedOptions {
   std::int64_t batch_size = 64;
   std::int64_t crop = 0;
   DType activation = DType::f32;
-  /// Called after every batch with images done and in all; may throw to stop.
+  /// Who embeds a split together: each takes whole batches, and all get all rows.
+  Communicator* ranks = &sole_rank();
+  /// Called after every batch with images done (by this rank) and in all; may throw to stop.
   std::function<void(std::int64_t, std::int64_t)> progress;
 };
 

@@ -11,6 +11,7 @@
 #include "data/sampler.h"
 #include "engine/core/config.h"
 #include "engine/device/device.h"
+#include "engine/dist/ranks.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/schedule.h"
 #include "losses/binomial.h"
@@ -95,6 +96,7 @@ struct TrainOptions {
   ScheduleOptions schedule;
   ValidationOptions validation;
   RunOptions run;
+  RankOptions ranks;
   TrackingOptions tracking;
 
   static std::vector<std::string> recipe_names();
@@ -136,6 +138,7 @@ struct TrainOptions {
     v("schedule", schedule, "learning rates over the epochs");
     v("validation", validation, "evaluation during training");
     v("run", run, "run folder, log and checkpoints");
+    v("ranks", ranks, "several processes that train one model (docs/several-ranks.md)");
     v("tracking", tracking, "TensorBoard and W&B");
   }
 };

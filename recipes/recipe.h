@@ -8,6 +8,7 @@
 #include "data/packed.h"
 #include "data/sampler.h"
 #include "engine/autograd/nn_ops.h"
+#include "engine/dist/communicator.h"
 #include "engine/io/checkpoint.h"
 #include "recipes/batch_views.h"
 #include "recipes/options.h"
@@ -20,16 +21,18 @@ struct RecipeContext {
   ParameterBlock& block;
   const TrainOptions& options;
   const PackedSplit& train;
+  Communicator& ranks = sole_rank();
 };
 
-/// A batch on the device.
+/// A batch on the device. Of several ranks each holds the images of its slice (Tape::share) and the labels of all N: an
+/// objective embeds its own images, brings the embeddings together with gather_ranks, and goes on as if they had all been here.
 struct DeviceBatch {
-  Tensor images;         // N×crop×crop×C, standardised, f32, bf16 or f16
+  Tensor images;         // n×crop×crop×C, standardised, f32, bf16 or f16
   BatchViews views;      // further views of the same images
   Tensor labels;         // u64 {N, words}
   Tensor index;          // i32 {N}: rows of the training split; only for recipes that ask for it
   std::int64_t tag = 0;  // SampledBatch::tag
-  RandomKey random;
+  RandomKey random;      // its first_row is that of `images`
 };
 
 /// The scalar to minimise, and scalars (f32 or i32 {1} on the device) to log beside it.

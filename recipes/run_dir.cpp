@@ -31,9 +31,9 @@ void make_folder_of_run(const fs::path& path) {
 
 }  // namespace
 
-RunDir::RunDir(fs::path path)
+RunDir::RunDir(fs::path path, Access access)
     : path_(std::move(path)),
-      lock_(std::make_unique<FileLock>((path_ / "lock").string())),
+      lock_(access == Access::locked ? std::make_unique<FileLock>((path_ / "lock").string()) : nullptr),
       log_(path_),
       checkpoints_(std::make_unique<CheckpointStore>((path_ / "checkpoints").string())) {}
 
@@ -46,7 +46,7 @@ RunDir RunDir::create(const TrainOptions& options) {
     throw UserError(fmt::format("the run folder {} exists; choose another run.name, or continue it with --resume {}",
                                 path.string(), path.string()));
   make_folder_of_run(path);
-  RunDir run(path);
+  RunDir run(path, Access::locked);
   run.checkpoints().set_keep(options.run.keep);
   run.write_config(options);
   return run;
@@ -56,9 +56,16 @@ bool RunDir::exists(const fs::path& folder) { return fs::is_regular_file(folder 
 
 RunDir RunDir::open(const fs::path& folder) {
   if (!exists(folder)) throw DataError(fmt::format("{} is no run folder: it holds no config.json", folder.string()));
-  RunDir run(folder);
+  RunDir run(folder, Access::locked);
   run.checkpoints().remove_leftovers();
   return run;
+}
+
+RunDir RunDir::join(const fs::path& folder) {
+  if (!exists(folder))
+    throw DataError(fmt::format(
+        "{} is not there on every rank's machine; put run.directory on a file system that all of them share", folder.string()));
+  return {folder, Access::shared};
 }
 
 Json RunDir::config() const { return load_config((path_ / "config.json").string()); }

@@ -19,6 +19,9 @@ class RunDir {
   static RunDir create(const TrainOptions& options);
   /// Opens and locks the folder of an earlier run. Throws DataError when it is none, UserError when another run uses it.
   static RunDir open(const std::filesystem::path& folder);
+  /// The folder of a run that another process of the same training has opened: for reading, and for a checkpoint in that
+  /// process's place.
+  static RunDir join(const std::filesystem::path& folder);
   /// Whether the folder holds a run that can be continued.
   static bool exists(const std::filesystem::path& folder);
 
@@ -34,10 +37,11 @@ class RunDir {
   void write_curves() const;
 
  private:
-  RunDir(std::filesystem::path path);
+  enum class Access : std::uint8_t { locked, shared };
+  RunDir(std::filesystem::path path, Access access);
 
   std::filesystem::path path_;
-  std::unique_ptr<FileLock> lock_;
+  std::unique_ptr<FileLock> lock_;  // null: shared
   MetricLog log_;
   std::unique_ptr<CheckpointStore> checkpoints_;
 };

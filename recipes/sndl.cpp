@@ -1,5 +1,6 @@
 #include "recipes/sndl.h"
 
+#include "engine/autograd/rank_ops.h"
 #include "engine/autograd/row_ops.h"
 
 namespace swath {
@@ -24,9 +25,8 @@ Sndl::Sndl(const RecipeContext& context)
       bce_(context.block, embedder_.width(), context.train.labels().classes(), context.options.seed) {}
 
 Objective Sndl::objective(Tape& tape, const DeviceBatch& batch) {
-  const LossInput input{.rows = concat_columns(tape, embedder_.forward(tape, Var(batch.images), batch.random)),
-                        .labels = batch.labels,
-                        .index = batch.index};
+  const Var embedding = concat_columns(tape, embedder_.forward(tape, Var(batch.images), batch.random));
+  const LossInput input{.rows = gather_ranks(tape, embedding), .labels = batch.labels, .index = batch.index};
   const Var nca = nca_.forward(tape, input).loss, bce = bce_.forward(tape, input).loss;
   return {add(tape, scale(tape, nca, options_.nca), scale(tape, bce, options_.bce)),
           {{"nca", nca.value()}, {"bce", bce.value()}}};

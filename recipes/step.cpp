@@ -5,6 +5,7 @@
 
 #include "engine/core/log.h"
 #include "engine/core/trace.h"
+#include "kernels/elementwise.h"
 #include "kernels/statistics.h"
 
 namespace swath {
@@ -25,8 +26,13 @@ DType activation_type(const std::string& precision) {
   return precision == "fp16" ? DType::f16 : DType::f32;
 }
 
+BatchShare batch_share(Communicator& ranks, std::int64_t rows, const RankOptions& options) {
+  if (ranks.alone()) return {};
+  return {&ranks, rows, options.sync_batch_norm ? NormScope::batch : NormScope::rank};
+}
+
 TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Optimizer& optimizer, StepScalars& scalars,
-                     const TrainOptions& options, const PackedSplit& split)
+                     const TrainOptions& options, const PackedSplit& split, Communicator& ranks)
     : device_(device),
       recipe_(recipe),
       block_(block),
@@ -34,6 +40,7 @@ TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Opti
       scalars_(scalars),
       options_(options),
       split_(split),
+      ranks_(ranks),
       crop_(crop_side(options.crop, split.image())),
       max_rows_(recipe.sampler().max_rows()),
       phase_(recipe.phase()) {
@@ -46,6 +53,7 @@ TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Opti
   SWATH_CHECK(static_cast<std::int64_t>(names_.size()) <= kernels::kStatisticsWidth);
   ring_ = Tensor::zeros(device, {options.run.log_every, kernels::kStatisticsWidth}, DType::f32, Tag::other);
   copies_ = device.backend().host_copies();
+  if (!ranks.alone()) buckets_ = std::make_unique<GradientBuckets>(block, ranks);
   if (may_capture(device, options)) arena_ = std::make_unique<PoolArena>(device.pool());
 }
 
@@ -65,25 +73,30 @@ void TrainStep::run(const Batch& batch) {
 
 void TrainStep::load_pixels(const Batch& batch) {
   const ImageSpec& image = split_.image();
+  const std::int64_t rows = ranks_.slice(batch.n).size;
   if (!copies_) {
-    input_.pixels = Tensor::borrow(device_, {batch.n, image.height, image.width, image.channels}, image.dtype,
+    input_.pixels = Tensor::borrow(device_, {rows, image.height, image.width, image.channels}, image.dtype,
                                    const_cast<void*>(batch.pixels));
     return;
   }
-  if (!input_.pixels.defined() || input_.pixels.size(0) < batch.n) {
+  if (!input_.pixels.defined() || input_.pixels.size(0) < rows) {
     drop_graphs();
     for (Tensor* pixels : {&input_.pixels, &input_.next})
-      *pixels = Tensor::empty(device_, {max_rows_, image.height, image.width, image.channels}, image.dtype, Tag::input);
+      *pixels = Tensor::empty(device_, {slice_of(max_rows_, 0, ranks_.size()).size, image.height, image.width, image.channels},
+                              image.dtype, Tag::input);
     copies_->release();
   }
-  const Tensor next = input_.next.rows(0, batch.n);
+  const Tensor next = input_.next.rows(0, rows);
   copies_->copy(next.raw(), batch.pixels, next.bytes());
   copies_->acquire();
-  input_.pixels.rows(0, batch.n).copy_from(next);
+  input_.pixels.rows(0, rows).copy_from(next);
   copies_->release();
 }
 
 void TrainStep::load(const Batch& batch) {
+  if (batch.n < ranks_.size())
+    throw UserError(fmt::format("a batch of {} images leaves nothing to some of {} ranks; choose larger batches{}", batch.n,
+                                ranks_.size(), " (sampler.*; sampler.last=drop for shuffled ones) or fewer ranks"));
   max_rows_ = std::max(batch.n, max_rows_);
   load_pixels(batch);
   if (!input_.labels.defined() || input_.labels.size(0) < batch.n) {
@@ -98,9 +111,10 @@ void TrainStep::load(const Batch& batch) {
 }
 
 void TrainStep::queue(const StepShape& shape) {
-  const RandomKey random{options_.seed, scalars_.step_pointer()};
+  const RowSlice mine = ranks_.slice(shape.rows);
+  const RandomKey random{options_.seed, scalars_.step_pointer(), mine.begin};
   DeviceBatch batch;
-  batch.views = BatchViews(split_.image(), input_.pixels.rows(0, shape.rows),
+  batch.views = BatchViews(split_.image(), input_.pixels.rows(0, mine.size),
                            {.crop = crop_, .type = activation_type(options_.precision)});
   batch.images = batch.views.make({.mode = AugmentMode::train}, random);
   batch.labels = input_.labels.rows(0, shape.rows);
@@ -109,15 +123,11 @@ void TrainStep::queue(const StepShape& shape) {
   batch.random = random;
 
   Tape tape(device_, Phase::train);
+  if (buckets_) tape.share(batch_share(ranks_, shape.rows, options_.ranks));
   block_.begin_step();
   const Objective objective = recipe_.objective(tape, batch);
   batch.images = {};
-  if (loss_scale_) {
-    tape.backward(objective.loss, loss_scale_->seed());
-  } else {
-    tape.backward(objective.loss);
-  }
-  block_.end_backward();
+  differentiate(tape, objective, shape);
   if (loss_scale_) loss_scale_->unscale(block_);
   optimizer_.step(scalars_, loss_scale_.get());
   recipe_.after_step();
@@ -143,6 +153,33 @@ void TrainStep::report(const Objective& objective) {
     push.counts[given + 2] = loss_scale_->skipped_steps();
   }
   device_.run([&](auto exec) { kernels::push_statistics(push, exec); });
+}
+
+// Every rank computes the loss of the whole batch. The mean of these losses is the same loss; its gradient is the sum of what
+// the ranks contribute, whether each contributes a part (the trunk, behind the gathered embeddings) or an equal share (what is
+// computed on gathered rows).
+void TrainStep::differentiate(Tape& tape, const Objective& objective, const StepShape& shape) {
+  const auto backward = [&](const Var& loss) {
+    if (loss_scale_) return tape.backward(loss, loss_scale_->seed());
+    tape.backward(loss);
+  };
+  if (!buckets_) {
+    backward(objective.loss);
+    block_.end_backward();
+    return;
+  }
+  const float share = 1.0f / static_cast<float>(ranks_.size());
+  const bool own_statistics = !options_.ranks.sync_batch_norm;
+  buckets_->begin(static_cast<std::uint64_t>(shape.tag) | recipe_.phase() << 32);
+  if (own_statistics) ranks_.start_all_reduce(block_.buffer_values());
+  tape.after_each([this] { buckets_->advance(); });
+  backward(scale(tape, objective.loss, share));
+  buckets_->finish();
+  block_.end_backward();
+  if (!own_statistics) return;
+  const Tensor& buffers = block_.buffer_values();
+  const kernels::ScaleArgs mean{.n = buffers.numel(), .x = buffers.raw(), .out = buffers.raw(), .factor = share};
+  device_.run([&](auto exec) { kernels::scale(mean, exec); });
 }
 
 void TrainStep::replay(const StepShape& shape) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "engine/dist/gradient_buckets.h"
 #include "engine/optim/optimizer.h"
 #include "engine/optim/step_scalars.h"
 #include "recipes/recipe.h"
@@ -33,7 +34,7 @@ class TrainStep {
  public:
   /// `log_every` is the capacity of the statistics ring. All references must outlive the step.
   TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Optimizer& optimizer, StepScalars& scalars,
-            const TrainOptions& options, const PackedSplit& split);
+            const TrainOptions& options, const PackedSplit& split, Communicator& ranks = sole_rank());
 
   /// Queues the step scalars.step() on the batch. Does not wait for it, only for the batch to be copied: its memory may be
   /// reused.
@@ -62,6 +63,7 @@ class TrainStep {
   /// Queues the step on the input.
   void queue(const StepShape& shape);
   void report(const Objective& objective);
+  void differentiate(Tape& tape, const Objective& objective, const StepShape& shape);
   void load(const Batch& batch);
   void load_pixels(const Batch& batch);
   void replay(const StepShape& shape);
@@ -76,6 +78,8 @@ class TrainStep {
   StepScalars& scalars_;
   const TrainOptions& options_;
   const PackedSplit& split_;
+  Communicator& ranks_;
+  std::unique_ptr<GradientBuckets> buckets_;  // null: this is the only rank
   std::int64_t crop_, max_rows_;
   std::vector<std::string> names_;
   std::unique_ptr<LossScale> loss_scale_;  // null unless activations are f16
@@ -89,6 +93,9 @@ class TrainStep {
   std::uint64_t phase_;
   bool warned_ = false;
 };
+
+/// What Tape::share takes for a batch of so many rows.
+BatchShare batch_share(Communicator& ranks, std::int64_t rows, const RankOptions& options);
 
 /// The element type of the trunk's activations for the configuration's precision.
 DType activation_type(const std::string& precision);

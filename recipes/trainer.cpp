@@ -5,6 +5,7 @@
 
 #include "data/loader.h"
 #include "engine/core/log.h"
+#include "engine/io/file.h"
 #include "engine/optim/schedule.h"
 #include "kernels/nonfinite.h"
 #include "models/pretrained.h"
@@ -25,6 +26,7 @@ struct Trainer::Impl {
   const TrainOptions& options;
   const PackedSet& data;
   RunDir& run_dir;
+  Communicator& ranks;
   ParameterBlock block;
   std::unique_ptr<Recipe> recipe;
   std::unique_ptr<Optimizer> optimizer;
@@ -42,6 +44,8 @@ struct Trainer::Impl {
   std::string validated_part;         // the split that best_recall was measured on
   std::uint64_t train_checksum = 0;   // PackedSplit::content_checksum of the training split
 
+  Tensor statistics_before;  // running ones, of the step that several ranks share on the CPU
+  bool in_step = false;
   std::optional<Tracker> tracker;
   std::optional<RunTiming> timing;  // while it runs
   TrainHooks hooks;
@@ -51,22 +55,24 @@ struct Trainer::Impl {
   std::uint64_t first_step = 0;
   double last_loss = 0;
 
-  Impl(Device& on, const TrainOptions& with, const PackedSet& from, RunDir& into)
+  Impl(Device& on, const TrainOptions& with, const PackedSet& from, RunDir& into, Communicator& of)
       : device(on),
         options(with),
         data(from),
         run_dir(into),
+        ranks(of),
         scalars(on),
-        loader(from.train, {.allocator = on.backend().host_allocator()}) {
+        loader(from.train, {.rank = of.rank(), .ranks = of.size(), .allocator = on.backend().host_allocator()}) {
+    require_equal_ranks();
     run_dir.checkpoints().set_keep(options.run.keep);
     validated_part = options.validation.part;
     train_checksum = data.train.content_checksum();
-    recipe = make_recipe({device, block, options, data.train});
+    recipe = make_recipe({device, block, options, data.train, ranks});
     block.allocate(device);
     if (!options.model.pretrained.empty() && run_dir.checkpoints().empty())
       load_pretrained(block, options.model.pretrained, {.copy_weights = options.model.copy_weights});
     optimizer = std::make_unique<Optimizer>(block, options.optimizer);
-    step = std::make_unique<TrainStep>(device, *recipe, block, *optimizer, scalars, options, data.train);
+    step = std::make_unique<TrainStep>(device, *recipe, block, *optimizer, scalars, options, data.train, ranks);
     require_enough_images(options.validation, data);
     check_tracking(options.tracking);
     if (block.count() == 0)
@@ -98,16 +104,40 @@ struct Trainer::Impl {
     made.config = config_to_json(options).dump();
     made.classes = data.train.class_names();
     made.bands = data.train.image().bands;
+    made.ranks = ranks.size();
     return made;
+  }
+
+  void require_equal_ranks() {
+    if (ranks.alone()) return;
+    Json config = config_to_json(options);
+    config.erase("device");  // ranks of one machine have a GPU each
+    require_agreement(ranks, "a configuration", config.dump());
+    for (const auto& [name, split] : {std::pair{"training", &data.train}, {"validation", &data.val}, {"test", &data.test}})
+      require_agreement(ranks, fmt::format("{} images or labels", name), fmt::format("{:016x}", split->content_checksum()));
+  }
+
+  // Without statistics in common, the ranks' number decides what a batch is normalised with.
+  void require_ranks_of(const CheckpointInfo& found) const {
+    if (found.ranks == ranks.size() || options.ranks.sync_batch_norm) return;
+    throw UserError(fmt::format(
+        "the run {} was trained by {} ranks and not by {}, and without ranks.sync_batch_norm another number changes what "
+        "is computed; start as many ranks",
+        run_dir.path().string(), found.ranks, ranks.size()));
   }
 
   void resume() {
     CheckpointStore& checkpoints = run_dir.checkpoints();
     if (checkpoints.empty()) {
-      run_dir.log().clear();
+      if (ranks.leads()) run_dir.log().clear();
+      ranks.barrier();
       return;
     }
+    require_ranks_of(read_checkpoint_info(checkpoints.latest()));
+    // Rank 0 sets a damaged file aside before the others look.
+    if (!ranks.leads()) ranks.barrier();
     const CheckpointInfo found = checkpoints.load_latest([this](StateVisitor& visitor) { visit_state(visitor); });
+    if (ranks.leads()) ranks.barrier();
     require_same_names(found.classes, data.train.class_names(), "the classes of the checkpoint and of the packed data");
     require_same_names(found.bands, data.train.image().bands, "the bands of the checkpoint and of the packed data");
     if (train_checksum != data.train.content_checksum())
@@ -122,7 +152,7 @@ struct Trainer::Impl {
       best_recall = -1;
       best_epoch = -1;
     }
-    run_dir.log().truncate(steps_done, validated_epoch);
+    if (ranks.leads()) run_dir.log().truncate(steps_done, validated_epoch);
     for (const MetricRecord& record : run_dir.log().read()) recall_validation(record);
     result.best_checkpoint = checkpoints.best();
     result.last_checkpoint = checkpoints.latest();
@@ -167,13 +197,30 @@ struct Trainer::Impl {
                       bad, steps_done));
   }
 
+  // Sums over ranks have the same bits on all of them, so their weights have too.
+  void require_equal_weights() {
+    if (ranks.alone()) return;
+    const std::vector<float> values = block.values().to_host<float>();
+    const std::uint64_t mine = checksum(values.data(), values.size() * sizeof(float));
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
+    ranks.all_gather(&mine, sizeof mine, all.data());
+    for (std::size_t r = 1; r < all.size(); ++r)
+      if (all[r] != all[0]) throw InternalError(fmt::format("the weights of rank {} are not those of rank 0", r));
+  }
+
   void save() {
     const ActivityTimer timer(*timing, Activity::checkpoints);
     require_sound_state();
+    require_equal_weights();
+    if (ranks.leads()) write_checkpoint();
+  }
+
+  void write_checkpoint() {
     result.last_checkpoint = run_dir.checkpoints().save(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
   }
 
-  bool stop_requested() const { return hooks.stop && hooks.stop->load(std::memory_order_relaxed); }
+  /// Whether any rank was asked to stop; all ranks ask at the same places.
+  bool stop_requested() { return ranks.any(hooks.stop && hooks.stop->load(std::memory_order_relaxed)); }
 
   void drain() {
     const ActivityTimer timer(*timing, Activity::step);
@@ -187,7 +234,7 @@ struct Trainer::Impl {
         throw NanError(
             fmt::format("the loss is {} at step {}; lower optimizer.*.lr, or find the operation with SWATH_CHECK_NAN=1",
                         last_loss, statistics.step));
-      tracker->write(std::move(record));
+      if (tracker) tracker->write(std::move(record));
     }
   }
 
@@ -226,10 +273,19 @@ struct Trainer::Impl {
     timing->add(Activity::waiting, loader.seconds_waiting() - waited_before_step);
     waited_before_step = loader.seconds_waiting();
     const ActivityTimer timer(*timing, Activity::step);
+    keep_statistics();
     scalars.set_step(steps_done);
+    in_step = true;
     step->run(next);
+    in_step = false;
     ++steps_done;
     timing->count_step(next.n);
+  }
+
+  void keep_statistics() {
+    if (ranks.alone() || device.is_cuda()) return;
+    if (!statistics_before.defined()) statistics_before = block.buffer_values().clone(Tag::other);
+    statistics_before.copy_from(block.buffer_values());
   }
 
   void train_epoch() {
@@ -268,7 +324,7 @@ struct Trainer::Impl {
       for (std::size_t i = 0; i < values.size(); ++i)
         record.values.emplace_back(fmt::format("{}@{}", name, made.table.ks[i]), values[i]);
     if (made.overlap) record.values.emplace_back(kOverlap, *made.overlap);
-    tracker->write(std::move(record));
+    if (tracker) tracker->write(std::move(record));
   }
 
   // Everything is scored before anything is written: a stop in between leaves no half of a validation.
@@ -278,9 +334,11 @@ struct Trainer::Impl {
     double recall = 0;
     for (const std::string& part : validation_parts(options.validation)) {
       const double begun = steady_seconds();
-      const ValidationScores scores = validate(device, *recipe, options, data[part_named(part, "validation.also")], [this] {
-        if (stop_requested()) save_and_stop();
-      });
+      const ValidationScores scores =
+          validate(device, *recipe, options, data[part_named(part, "validation.also")], ranks, [this] {
+            // Ranks have different numbers of batches here, so several stop after the validation.
+            if (ranks.alone() && stop_requested()) save_and_stop();
+          });
       timing->add(Activity::embedding, scores.embedding_seconds);
       timing->add(Activity::scoring, scores.scoring_seconds);
       if (reports.empty()) recall = scores.recall_at_1;
@@ -299,13 +357,17 @@ struct Trainer::Impl {
     }
     for (const ValidationReport& made : reports) log_scores(made);
     keep(reports.front());
-    tracker->validated(best_epoch < 0 ? Json::object() : Json{{"best/epoch", best_epoch}, {"best/recall@1", best_recall}});
-    run_dir.write_curves();
+    if (tracker) write_curves();
     for (const ValidationReport& made : reports)
       if (hooks.validated) hooks.validated(made);
-    if (!best) return;
+    if (!best || !ranks.leads()) return;
     const ActivityTimer timer(*timing, Activity::checkpoints);
     result.best_checkpoint = run_dir.checkpoints().save_best(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
+  }
+
+  void write_curves() {
+    tracker->validated(best_epoch < 0 ? Json::object() : Json{{"best/epoch", best_epoch}, {"best/recall@1", best_recall}});
+    run_dir.write_curves();
   }
 
   bool validation_due() const {
@@ -317,13 +379,17 @@ struct Trainer::Impl {
   /// Trains, and leaves the exit record in the logs however it ends.
   TrainResult run(const TrainHooks& with) {
     hooks = with;
-    tracker.emplace(run_dir.path(), run_dir.log(), options);
+    if (ranks.leads()) tracker.emplace(run_dir.path(), run_dir.log(), options);
     timing.emplace(run_dir.path());
     started = reported = steady_seconds();
     try {
       const TrainResult made = train();
       finish(ExitCode::ok, "");
       return made;
+    } catch (const RankError& error) {
+      const std::string sentence = after_loss(error.what());
+      finish_failed(error.code(), sentence);
+      throw RankError(sentence);
     } catch (const Error& error) {
       finish_failed(error.code(), error.what());
       throw;
@@ -336,12 +402,26 @@ struct Trainer::Impl {
     }
   }
 
+  // Weights, moments and bank move after the last sum over ranks, so the step that could not be finished has left them alone;
+  // only running statistics moved with its forward pass.
+  std::string after_loss(const std::string& what) {
+    if (in_step && statistics_before.defined()) block.buffer_values().copy_from(statistics_before);
+    const std::optional<std::uint64_t> saved = ranks.save_once([this] {
+      write_checkpoint();
+      return steps_done;
+    });
+    if (!saved) return fmt::format("{}; continue from the last checkpoint with --resume {}", what, run_dir.path().string());
+    return fmt::format("{}; saved after step {}, continue with --resume {}", what, *saved, run_dir.path().string());
+  }
+
   void finish(ExitCode code, const std::string& sentence) {
+    if (!tracker) return;
     timing->write(steady_seconds() - started);
     tracker->finish(code, sentence);
   }
 
   void finish_failed(ExitCode code, const std::string& sentence) {
+    if (!tracker) return;
     try {
       finish(code, sentence);
     } catch (const std::exception& error) {
@@ -362,7 +442,7 @@ struct Trainer::Impl {
       }
       if (due && finished) save();
       if (finished) break;
-      timing->write(steady_seconds() - started);
+      if (ranks.leads()) timing->write(steady_seconds() - started);
       if (stop_requested()) save_and_stop();
       train_epoch();
     }
@@ -372,8 +452,8 @@ struct Trainer::Impl {
   }
 };
 
-Trainer::Trainer(Device& device, const TrainOptions& options, const PackedSet& data, RunDir& run)
-    : impl_(std::make_unique<Impl>(device, options, data, run)) {}
+Trainer::Trainer(Device& device, const TrainOptions& options, const PackedSet& data, RunDir& run, Communicator& ranks)
+    : impl_(std::make_unique<Impl>(device, options, data, run, ranks)) {}
 Trainer::~Trainer() = default;
 
 TrainResult Trainer::run(const TrainHooks& hooks) { return impl_->run(hooks); }

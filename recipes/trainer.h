@@ -54,12 +54,13 @@ struct TrainResult {
 class Trainer {
  public:
   /// Builds model, loss and optimiser for the training split of `data`; a run folder with a checkpoint is continued.
-  /// All references must outlive the trainer. Throws UserError, DataError, DeviceError.
-  Trainer(Device& device, const TrainOptions& options, const PackedSet& data, RunDir& run);
+  /// All references must outlive the trainer. Of several ranks each has a trainer with the same options and data; rank 0 writes
+  /// the run folder, which the others have joined. Throws UserError, also on ranks that disagree; DataError, DeviceError.
+  Trainer(Device& device, const TrainOptions& options, const PackedSet& data, RunDir& run, Communicator& ranks = sole_rank());
   ~Trainer();
 
   /// Trains up to options.epochs. Saves and throws Preempted when hooks.stop becomes true; throws NanError for a loss that
-  /// is not finite (the last checkpoint stays).
+  /// is not finite (the last checkpoint stays). When a rank is lost, the first of the others saves, and all throw RankError.
   TrainResult run(const TrainHooks& hooks = {});
 
   /// Parameters that are trained, and those that stay as they are.

@@ -38,6 +38,17 @@ MetricTable selected(const MetricTable& table, const EvaluateOptions& asked) {
   return result;
 }
 
+ValidationScores scores_of(const std::vector<float>& embeddings, std::int64_t width, const TrainOptions& options,
+                           const PackedSplit& split) {
+  const LabelledEmbeddings rows{{embeddings.data(), split.rows(), width}, view_of(split.labels())};
+  const MetricTable table = evaluate(rows, with_recall_at_1(options.validation.retrieval)).table;
+  ValidationScores scores;
+  scores.table = selected(table, options.validation.retrieval);
+  scores.recall_at_1 = table.at("recall", 1);
+  if (options.validation.overlap) scores.overlap = distance_overlap(rows.embeddings, rows.labels).overlap;
+  return scores;
+}
+
 }  // namespace
 
 std::vector<std::string> validation_parts(const ValidationOptions& options) {
@@ -58,20 +69,18 @@ void require_enough_images(const ValidationOptions& options, const PackedSet& da
 }
 
 ValidationScores validate(Device& device, Recipe& recipe, const TrainOptions& options, const PackedSplit& split,
-                          const std::function<void()>& progress) {
+                          Communicator& ranks, const std::function<void()>& progress) {
   EmbedOptions embedding = embed_options(options);
+  embedding.ranks = &ranks;
   embedding.progress = [&](std::int64_t, std::int64_t) { progress(); };
   const double started = steady_seconds();
   const std::vector<float> embeddings = embed_split(device, recipe, split, embedding);
   const double embedded = steady_seconds();
-  const LabelledEmbeddings rows{{embeddings.data(), split.rows(), recipe.embedding_width()}, view_of(split.labels())};
-  const MetricTable table = evaluate(rows, with_recall_at_1(options.validation.retrieval)).table;
   ValidationScores scores;
-  scores.table = selected(table, options.validation.retrieval);
-  scores.recall_at_1 = table.at("recall", 1);
-  if (options.validation.overlap) scores.overlap = distance_overlap(rows.embeddings, rows.labels).overlap;
+  if (ranks.leads()) scores = scores_of(embeddings, recipe.embedding_width(), options, split);
   scores.embedding_seconds = embedded - started;
   scores.scoring_seconds = steady_seconds() - embedded;
+  ranks.broadcast(&scores.recall_at_1, sizeof scores.recall_at_1, 0);
   return scores;
 }
 

@@ -22,8 +22,9 @@ struct ValidationScores {
 std::vector<std::string> validation_parts(const ValidationOptions& options);
 /// Throws UserError for a split with too few images for the K asked for, which would only show in the first validation.
 void require_enough_images(const ValidationOptions& options, const PackedSet& data);
-/// Embeds and scores a split. `progress` is called after every batch and may throw to stop.
+/// Embeds and scores a split. `progress` is called after every batch and may throw to stop. Several ranks embed it together,
+/// and rank 0 scores it: the others learn the Recall@1.
 ValidationScores validate(Device& device, Recipe& recipe, const TrainOptions& options, const PackedSplit& split,
-                          const std::function<void()>& progress);
+                          Communicator& ranks, const std::function<void()>& progress);
 
 }  // namespace swath

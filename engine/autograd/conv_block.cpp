@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "engine/autograd/joint_norm.h"
 #include "engine/nn/init.h"
 #include "kernels/batch_norm_pool.h"
 #include "kernels/columns.h"
@@ -82,6 +83,7 @@ struct Term {
   ConvNorm layer;
   ConvGeometry geometry;
   Tensor weights, x, y, mean, invstd;
+  BatchShare share = {};  // ranks null: normalised with the rows that are here
 
   std::int64_t channels() const { return geometry.k; }
   std::int64_t rows() const { return y.numel() / geometry.k; }
@@ -94,8 +96,15 @@ struct Term {
             .mean = mean.defined() ? mean.data<float>() : norm.running_mean->value.data<float>(),
             .spread = invstd.defined() ? invstd.data<float>() : norm.running_var->value.data<float>()};
   }
-  /// Where the gradients go, which this marks as written.
-  NormGradient gradient(const Tensor& d_y) const {
+  /// Where a joined normalisation first leaves its parameters' gradients; undefined for another.
+  Tensor own_sums() const { return share.ranks ? Tensor::empty(y.device(), {2, channels()}) : Tensor(); }
+  /// Where the gradients go: to own_sums(), or to the parameters, which this marks as written.
+  NormGradient gradient(const Tensor& d_y, const Tensor& own) const {
+    if (own.defined())
+      return {.d_x = d_y.raw(),
+              .d_gamma = own.data<float>(),
+              .d_beta = own.data<float>() + channels(),
+              .mode = GradMode::overwrite};
     const GradMode mode = layer.norm.weight->grad_mode();
     layer.norm.bias->grad_mode();
     return {.d_x = d_y.defined() ? d_y.raw() : nullptr,
@@ -103,10 +112,17 @@ struct Term {
             .d_beta = layer.norm.bias->grad.data<float>(),
             .mode = mode};
   }
+  /// After a backward pass over the rows that are here.
+  void join(const Tensor& own, const Tensor& d_y) const {
+    if (!own.defined()) return;
+    joint_gradient(
+        share, layer.norm,
+        {.rows = rows(), .positions = y.size(1) * y.size(2), .channels = channels(), .main = normal(), .own = own, .d_x = d_y});
+  }
 };
 
 void batch_statistics(Device& device, Term& term) {
-  if (term.rows() == 1)
+  if (term.rows() == 1 && !term.share.ranks)
     throw UserError(fmt::format("batch_norm: {} gets one value per channel, which has no variance; use a larger batch or image",
                                 term.layer.norm.weight->name));
   term.mean = Tensor::empty(device, {term.channels()});
@@ -124,6 +140,7 @@ void batch_statistics(Device& device, Term& term) {
                                               .momentum = BatchNorm::kMomentum,
                                               .workspace = scratch.raw(),
                                               .counters = device.counters(kernels::batch_norm_counters(term.channels()))};
+  if (term.share.ranks) return joint_statistics(device, term.share, args, term.y.size(1) * term.y.size(2));
   device.run([&](auto exec) { kernels::batch_norm_statistics(args, exec); });
 }
 
@@ -137,7 +154,8 @@ Term convolve(Tape& tape, const Var& x, const ConvNorm& layer) {
             .x = x.value(),
             .y = Tensor::empty(tape.device(), geometry.output_shape(), geometry.dtype),
             .mean = {},
-            .invstd = {}};
+            .invstd = {},
+            .share = tape.share().norm == NormScope::batch ? tape.share() : BatchShare{}};
   backend.conv_forward(geometry, term.x, term.weights, term.y);
   if (tape.training()) batch_statistics(tape.device(), term);
   return term;
@@ -186,6 +204,7 @@ void block_backward(const Block& block, const Tensor& d_y, const Tensor& more, I
   // The masked gradient takes over d_y, and the gradient of the shortcut's result takes that over in turn. Without either, the
   // gradient of the main result does.
   const Tensor d_main = joins ? Tensor::empty(device, main.y.shape(), main.y.dtype()) : d_y;
+  const Tensor sums = main.own_sums(), more_sums = block.shortcut ? block.shortcut->own_sums() : Tensor();
   kernels::BatchNormBackwardArgs args{.rows = main.rows(),
                                       .channels = main.channels(),
                                       .dtype = main.y.dtype(),
@@ -193,19 +212,21 @@ void block_backward(const Block& block, const Tensor& d_y, const Tensor& more, I
                                       .d_y_second = more.defined() ? more.raw() : nullptr,
                                       .mask = block.mask.defined() ? block.mask.data<std::uint8_t>() : nullptr,
                                       .main = main.normal(),
-                                      .d_main = main.gradient(d_main),
+                                      .d_main = main.gradient(d_main, sums),
                                       .d_residual = joins ? d_y.raw() : nullptr,
                                       .activation = block.activation,
                                       .counters = device.counters(kernels::batch_norm_counters(main.channels()))};
   if (block.shortcut) {
     args.shortcut = block.shortcut->normal();
-    args.d_shortcut = block.shortcut->gradient(d_y);
+    args.d_shortcut = block.shortcut->gradient(d_y, more_sums);
   }
   {
     const Tensor scratch = workspace(device, kernels::batch_norm_workspace(args.rows, args.channels));
     args.workspace = scratch.raw();
     device.run([&](auto exec) { kernels::batch_norm_backward(args, exec); });
   }
+  main.join(sums, d_main);
+  if (block.shortcut) block.shortcut->join(more_sums, d_y);
   convolve_backward(main, d_main, gradients, 0);
   if (block.shortcut) convolve_backward(*block.shortcut, d_y, gradients, 1);
   if (block.has_residual) gradients.add(1, d_y);
@@ -244,6 +265,7 @@ void pool_backward(const Term& term, const kernels::PoolGeometry& geometry, cons
                    const Tensor& more, InputGradients& gradients) {
   Device& device = d_y.device();
   const Tensor d_conv = Tensor::empty(device, term.y.shape(), term.y.dtype());
+  const Tensor sums = term.own_sums();
   {
     const Tensor scratch = workspace(device, kernels::batch_norm_pool_workspace(geometry));
     const kernels::BatchNormPoolBackwardArgs args{.geometry = geometry,
@@ -252,11 +274,12 @@ void pool_backward(const Term& term, const kernels::PoolGeometry& geometry, cons
                                                   .d_y_second = more.defined() ? more.raw() : nullptr,
                                                   .index = index.data<std::uint8_t>(),
                                                   .main = term.normal(),
-                                                  .d_main = term.gradient(d_conv),
+                                                  .d_main = term.gradient(d_conv, sums),
                                                   .workspace = scratch.raw(),
                                                   .counters = device.counters(kernels::batch_norm_counters(term.channels()))};
     device.run([&](auto exec) { kernels::batch_norm_pool_backward(args, exec); });
   }
+  term.join(sums, d_conv);
   convolve_backward(term, d_conv, gradients, 0);
 }
 

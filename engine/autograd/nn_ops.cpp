@@ -43,7 +43,8 @@ Var dropout(Tape& tape, const Var& x, float p, RandomKey key) {
                                     .y = to.raw(),
                                     .keep = 1 - p,
                                     .seed = key.seed,
-                                    .step = key.step};
+                                    .step = key.step,
+                                    .row_offset = key.first_row};
     from.device().run([&](auto exec) { kernels::dropout(args, exec); });
   };
   const Tensor y = Tensor::empty(tape.device(), x.shape(), x.value().dtype());

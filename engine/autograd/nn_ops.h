@@ -14,6 +14,8 @@ Var global_average_pool(Tape& tape, const Var& x);
 struct RandomKey {
   std::uint64_t seed = 0;
   const std::uint64_t* step = nullptr;
+  /// Of the whole batch: the row that the first one here is. For operations on a rank's rows.
+  std::int64_t first_row = 0;
 };
 
 /// Zeroes each element with probability `p` and scales the others by 1/(1−p); the identity outside training.

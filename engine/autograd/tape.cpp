@@ -80,6 +80,7 @@ void Tape::backward(const Var& output, Tensor d_output) {
     inspect(node.op, "gradient", slot.gradient);
     if (slot.second.defined()) inspect(node.op, "second gradient", slot.second);
     node.backward(slot.gradient, slot.second, inputs);
+    if (after_each_) after_each_();
   }
 }
 

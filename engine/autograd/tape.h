@@ -31,6 +31,17 @@ class Var {
 };
 
 class Tape;
+class Communicator;
+
+/// Whose rows batch norm takes its statistics from: this rank's own, or the whole batch's.
+enum class NormScope : std::uint8_t { rank, batch };
+
+/// The batch that the rows of a tape are a slice of.
+struct BatchShare {
+  Communicator* ranks = nullptr;  // null: all rows are here
+  std::int64_t rows = 0;          // of the whole batch, which every rank holds its Communicator::slice of
+  NormScope norm = NormScope::rank;
+};
 
 /// Where a backward function puts the gradients of its inputs.
 class InputGradients {
@@ -59,6 +70,12 @@ class Tape {
   Device& device() const { return device_; }
   Phase phase() const { return phase_; }
   bool training() const { return phase_ == Phase::train; }
+
+  /// Before the first operation, when several ranks share the batch.
+  void share(const BatchShare& share) { share_ = share; }
+  const BatchShare& share() const { return share_; }
+  /// Called after every operation of backward().
+  void after_each(std::function<void()> call) { after_each_ = std::move(call); }
 
   /// A value whose gradient can be read with gradient() after backward().
   Var input(Tensor value);
@@ -114,6 +131,8 @@ class Tape {
 
   Device& device_;
   Phase phase_;
+  BatchShare share_;
+  std::function<void()> after_each_;
   int no_gradient_ = 0;
   std::vector<Node> nodes_;
   std::vector<Slot> slots_;

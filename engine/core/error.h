@@ -50,6 +50,10 @@ struct NanError : Error {
 struct Preempted : Error {
   explicit Preempted(const std::string& message) : Error(ExitCode::preempted, message) {}
 };
+/// Another process of the same training failed, or does not answer.
+struct RankError : Error {
+  explicit RankError(const std::string& message) : Error(ExitCode::rank, message) {}
+};
 /// A bug of swath or a failure of a vendor library.
 struct InternalError : Error {
   explicit InternalError(const std::string& message) : Error(ExitCode::internal, message) {}

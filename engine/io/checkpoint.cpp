@@ -140,6 +140,7 @@ CheckpointInfo info_of(const SafetensorsFile& file) {
     info.step = std::stoll(text("step"));
     info.config = text("config");
     info.classes = Json::parse(text("classes")).get<std::vector<std::string>>();
+    if (metadata.count("ranks")) info.ranks = std::stoll(text("ranks"));
     info.bands = Json::parse(text("bands")).get<std::vector<std::string>>();
   } catch (const Error&) {
     throw;
@@ -190,6 +191,7 @@ void save_checkpoint(const std::string& path, const CheckpointInfo& info, const 
                                               {"classes", Json(info.classes).dump()},
                                               {"bands", Json(info.bands).dump()},
                                               {"conv_layout", "KRSC"}};
+  if (info.ranks > 1) metadata["ranks"] = std::to_string(info.ranks);
   for (const auto& [name, value] : state.scalars) metadata[kScalar + name] = value;
   // The header comes first in the file, so the checksums need a pass of their own.
   std::vector<SafetensorsItem> items;

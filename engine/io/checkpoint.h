@@ -29,6 +29,7 @@ struct CheckpointInfo {
   std::int64_t step = 0;
   std::string config;  // resolved configuration, JSON
   std::vector<std::string> classes, bands;
+  std::int64_t ranks = 1;  // that trained
 };
 
 /// Throws DataError when the disk is full; the file of that name stays as it was.

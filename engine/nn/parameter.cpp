@@ -25,6 +25,7 @@ GradMode Parameter::grad_mode() {
   if (trainable == Trainable::no) return GradMode::skip;
   const GradMode mode = grad_written ? GradMode::accumulate : GradMode::overwrite;
   grad_written = true;
+  ++grad_writes;
   return mode;
 }
 
@@ -109,7 +110,10 @@ std::int64_t ParameterBlock::count() const {
 }
 
 void ParameterBlock::begin_step() {
-  for (Parameter& p : parameters_) p.grad_written = false;
+  for (Parameter& p : parameters_) {
+    p.grad_written = false;
+    p.grad_writes = 0;
+  }
 }
 
 void ParameterBlock::end_backward() {

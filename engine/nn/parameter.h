@@ -43,6 +43,8 @@ struct Parameter {
   ParameterRange place;
   /// Whether this step's backward has written `grad`; the first writer overwrites, later ones accumulate.
   bool grad_written = false;
+  /// How often it has.
+  int grad_writes = 0;
 
   /// For a kernel that writes this gradient: skip, overwrite or accumulate; marks it written.
   GradMode grad_mode();

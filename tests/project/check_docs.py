@@ -2,11 +2,13 @@
 
 commands runs every ```sh block of README.md and docs/*.md whose fence says `sh test`, in one folder, with small sizes put
 in by the replacements below. A block that is only `sh` needs an archive or a machine that a test does not have: its
-sub-commands and options are checked against --help instead.
+sub-commands and options are checked against --help instead. Behind mpirun a command runs as its several processes where
+mpirun is installed, and must be refused with its sentence by a build without MPI.
 """
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,9 @@ import tempfile
 SMALLER = [("--images 2400 --size 64", "--images 120 --size 32"), ("--tsne", "--tsne --perplexity 5")]
 SMALL_TRAINING = ["--set", "epochs=1", "--set", "data.image_size=32", "--set", "model.embedding=16",
                   "--set", "sampler.classes_per_batch=4"]
+# As tests/ranks.sh: for containers, and whoever runs the test.
+FOR_MPIRUN = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+              "OMPI_MCA_btl_vader_single_copy_mechanism": "none", "OMPI_MCA_mpi_yield_when_idle": "1"}
 
 
 def pages(root):
@@ -67,12 +72,20 @@ def known_options(swath, words):
     return None
 
 
+def split_launcher(words):
+    """The command of swath, and the launcher's words before it. More processes than cores may run here."""
+    if words[0] not in ("mpirun", "srun"):
+        return words, []
+    at = words.index("swath")
+    return words[at:], [words[0], "--oversubscribe", *words[1:at]]
+
+
 def commands(root, swath):
     with tempfile.TemporaryDirectory() as folder:
         os.symlink(os.path.join(root, "configs"), os.path.join(folder, "configs"))
         ran = 0
         for page, run, line in blocks(root):
-            words = shlex.split(line)
+            words, launcher = split_launcher(shlex.split(line))
             if os.path.basename(words[0]) != "swath":
                 script = os.path.join(root, words[0])
                 if words[0].startswith("./") and not os.access(script, os.X_OK):
@@ -86,12 +99,15 @@ def commands(root, swath):
                 continue
             for long, short in SMALLER:
                 line = line.replace(long, short)
-            words = [swath] + shlex.split(line)[1:]
+            words = [swath] + split_launcher(shlex.split(line))[0][1:]
             if words[1] == "train":
                 words += SMALL_TRAINING
-            result = subprocess.run(words, cwd=folder, capture_output=True)
+            if launcher and not shutil.which(launcher[0]):
+                continue
+            result = subprocess.run(launcher + words, cwd=folder, capture_output=True, env={**os.environ, **FOR_MPIRUN})
             ran += 1
-            if result.returncode != 0:
+            without_mpi = launcher and result.returncode == 2 and b"this build has no MPI" in result.stderr
+            if result.returncode != 0 and not without_mpi:
                 yield f"{page}: {line}: exit {result.returncode}: {result.stderr.decode()[-300:]}"
         if not ran:
             yield "no command of the documentation was run"

@@ -66,16 +66,16 @@ struct StateBytes : StateVisitor {
 /// A recipe of type R (Recipe: the one that options.recipe names) and steps of it, without a trainer.
 template <class R>
 struct RecipeBench {
-  explicit RecipeBench(const TrainOptions& with, const std::string& device_name = "cpu")
+  explicit RecipeBench(const TrainOptions& with, const std::string& device_name = "cpu", Communicator& ranks = sole_rank())
       : options(with),
         device(Device::open(device_name)),
         data(open_or_pack(options.data, options.pack)),
-        owned(make({*device, block, options, data.train})),
+        owned(make({*device, block, options, data.train, ranks})),
         recipe(*owned) {
     block.allocate(*device);
     optimizer = std::make_unique<Optimizer>(block, options.optimizer);
     scalars = std::make_unique<StepScalars>(*device);
-    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train);
+    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train, ranks);
   }
 
   static std::unique_ptr<R> make(const RecipeContext& context) {

@@ -1,0 +1,12 @@
+# MPI, through which several processes train one model.
+set(SWATH_WITH_MPI FALSE)
+if(NOT SWATH_MPI STREQUAL "OFF")
+  set(MPI_CXX_SKIP_MPICXX TRUE)
+  find_package(MPI QUIET COMPONENTS CXX)
+  if(MPI_CXX_FOUND)
+    set(SWATH_WITH_MPI TRUE)
+    set(SWATH_MPI_STATUS "standard ${MPI_CXX_VERSION}, ${MPIEXEC_EXECUTABLE}")
+  elseif(SWATH_MPI STREQUAL "ON")
+    message(FATAL_ERROR "SWATH_MPI=ON, but there is no MPI; install libopenmpi-dev or configure with SWATH_MPI=OFF")
+  endif()
+endif()
