@@ -15,12 +15,14 @@ Communicator* ranks = nullptr;
 struct Method {
   std::string name, recipe, miner = "semihard";
   std::int64_t epoch = 0;
+  std::string loss = "margin";
 };
 
 std::vector<Method> methods() {
   return {{"baseline_semihard", "baseline", "semihard"},
           {"baseline_distance", "baseline", "distance"},
           {"baseline_multilabel_semihard", "baseline", "multilabel_semihard"},
+          {"baseline_nca", "baseline", "semihard", 0, "nca"},
           {"dac_divided", "dac"},
           {"dac_whole", "dac", "semihard", 8},
           {"bier", "bier"},
@@ -41,6 +43,7 @@ class RanksTest : public testing::SceneTest, public ::testing::WithParamInterfac
     TrainOptions made = small_options();
     made.recipe = method.recipe;
     made.miner.name = method.miner;
+    made.loss.name = method.loss;
     made.model.dropout = 0.3f;
     made.dac.kmeans.clusters = 2;
     made.dac.finetune_epoch = 19;
