@@ -114,13 +114,17 @@ class BatchNormJoinTest : public KernelTest {
 void BatchNormJoinTest::check(const Case& c, std::int64_t count) {
   CaseMemory memory(GetParam());
   const std::int64_t rows = c.images * kPositions, n = rows * c.channels;
-  reference::BatchNormProblem<float> naive{.rows = rows, .channels = c.channels};
+  reference::BatchNormProblem<float> naive;
+  naive.rows = rows;
+  naive.channels = c.channels;
   naive.x = random_floats(n, 1, -2, 3);
   for (float& v : naive.x) v += c.offset;
   naive.x = rounded(naive.x, c.dtype);
   naive.gamma = random_floats(c.channels, 2, 0.5f, 1.5f);
   naive.beta = random_floats(c.channels, 3);
-  reference::BatchNormProblem<double> exact{.rows = rows, .channels = c.channels};
+  reference::BatchNormProblem<double> exact;
+  exact.rows = rows;
+  exact.channels = c.channels;
   exact.x = to_double(naive.x);
   exact.gamma = to_double(naive.gamma);
   exact.beta = to_double(naive.beta);
