@@ -96,8 +96,8 @@ std::vector<float> collected(const CaseMemory& memory, const Case& c, const std:
 }
 
 /// A bf16 gradient is rounded twice: without and with the correction.
-void expect_gradient(const std::vector<float>& got, const std::vector<float>& uncorrected,
-                     const std::vector<double>& reference, const std::vector<float>& naive, DType dtype) {
+void expect_gradient(const std::vector<float>& got, const std::vector<float>& uncorrected, const std::vector<double>& reference,
+                     const std::vector<float>& naive, DType dtype) {
   if (dtype == DType::f32) return expect_close(got, reference, naive);
   const double shared = 4 * largest_error(naive, reference) + 1e-7;
   for (std::size_t i = 0; i < got.size(); ++i) {
