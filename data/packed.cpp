@@ -55,10 +55,19 @@ PackedSplit PackedSplit::open(const std::string& file) {
   return PackedSplit(std::move(impl));
 }
 
+PackedSplit PackedSplit::described(PackedInfo info) {
+  auto impl = std::make_unique<Impl>();
+  impl->info = std::move(info);
+  return PackedSplit(std::move(impl));
+}
+
 const PackedInfo& PackedSplit::info() const { return impl_->info; }
 const std::string& PackedSplit::path() const { return impl_->path; }
 std::int64_t PackedSplit::rows() const { return static_cast<std::int64_t>(impl_->info.ids.size()); }
-const std::uint8_t* PackedSplit::pixels() const { return impl_->map->data() + impl_->header_bytes; }
+const std::uint8_t* PackedSplit::pixels() const {
+  SWATH_CHECK(impl_->map.has_value(), "the split is only described");
+  return impl_->map->data() + impl_->header_bytes;
+}
 
 void PackedSplit::will_need(std::int64_t i) const {
   static const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));

@@ -31,6 +31,8 @@ class PackedSplit {
   /// Opens <name>.npy and <name>.json; `file` is either of them or the common stem. Checks sizes, header and sidecar, not
   /// the pixels. Throws DataError that names the file.
   static PackedSplit open(const std::string& file);
+  /// A split that is described and has no pixels, for what asks for its form alone: reading pixels throws InternalError.
+  static PackedSplit described(PackedInfo info);
   PackedSplit(PackedSplit&&) noexcept;
   PackedSplit& operator=(PackedSplit&&) noexcept;
   ~PackedSplit();

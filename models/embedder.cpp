@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "engine/autograd/row_ops.h"
+#include "engine/device/step_ledger.h"
 
 namespace swath {
 
@@ -25,13 +26,18 @@ Embedder::Embedder(ParameterBlock& block, const ModelOptions& options, std::int6
 Var Embedder::pooled(Tape& tape, const Var& images) const {
   std::optional<Tape::NoGradient> frozen;
   if (frozen_) frozen.emplace(tape);
+  const LedgerPart part(tape.device().ledger(), "trunk");
   return trunk_.forward(tape, images);
 }
 
-Var Embedder::penultimate(Tape& tape, const Var& images) const { return normalize_rows(tape, pooled(tape, images)); }
+Var Embedder::penultimate(Tape& tape, const Var& images) const {
+  const LedgerPart part(tape.device().ledger(), "head");
+  return normalize_rows(tape, pooled(tape, images));
+}
 
 std::vector<Var> Embedder::forward(Tape& tape, const Var& images, RandomKey key) const {
   if (!heads_) return {penultimate(tape, images)};
+  const LedgerPart part(tape.device().ledger(), "head");
   return heads_->forward(tape, pooled(tape, images), key);
 }
 

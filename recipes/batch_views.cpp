@@ -7,7 +7,7 @@ namespace swath {
 BatchViews::BatchViews(Device& device, const ImageSpec& image, const void* pixels, std::int64_t n, ViewFormat format)
     : image_(image), format_(format) {
   const Shape shape{n, image.height, image.width, image.channels};
-  if (!device.is_cuda()) {
+  if (device.kind() == DeviceKind::cpu) {
     source_ = Tensor::borrow(device, shape, image.dtype, const_cast<void*>(pixels));
     return;
   }

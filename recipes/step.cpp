@@ -5,6 +5,7 @@
 
 #include "engine/core/log.h"
 #include "engine/core/trace.h"
+#include "engine/device/step_ledger.h"
 #include "kernels/elementwise.h"
 #include "kernels/statistics.h"
 
@@ -59,8 +60,11 @@ TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Opti
 
 void TrainStep::run(const Batch& batch) {
   SWATH_CHECK(static_cast<std::int64_t>(pending_.size()) < ring_.size(0), "the statistics were not drained");
-  scalars_.upload();
-  load(batch);
+  {
+    const LedgerPass pass(device_.ledger(), "input");
+    scalars_.upload();
+    load(batch);
+  }
   if (arena_) {
     replay({batch.n, batch.tag});
   } else {
@@ -116,7 +120,10 @@ void TrainStep::queue(const StepShape& shape) {
   DeviceBatch batch;
   batch.views = BatchViews(split_.image(), input_.pixels.rows(0, mine.size),
                            {.crop = crop_, .type = activation_type(options_.precision)});
-  batch.images = batch.views.make({.mode = AugmentMode::train}, random);
+  {
+    const LedgerPass pass(device_.ledger(), "input");
+    batch.images = batch.views.make({.mode = AugmentMode::train}, random);
+  }
   batch.labels = input_.labels.rows(0, shape.rows);
   if (recipe_.needs_index()) batch.index = input_.index.rows(0, shape.rows);
   batch.tag = shape.tag;
@@ -125,12 +132,10 @@ void TrainStep::queue(const StepShape& shape) {
   Tape tape(device_, Phase::train);
   if (buckets_) tape.share(batch_share(ranks_, shape.rows, options_.ranks));
   block_.begin_step();
-  const Objective objective = recipe_.objective(tape, batch);
+  const Objective objective = forward(tape, batch);
   batch.images = {};
-  differentiate(tape, objective, shape);
-  if (loss_scale_) loss_scale_->unscale(block_);
-  optimizer_.step(scalars_, loss_scale_.get());
-  recipe_.after_step();
+  backward(tape, objective, shape);
+  update();
   report(objective);
 }
 
@@ -152,19 +157,28 @@ void TrainStep::report(const Objective& objective) {
     push.values[given + 1] = loss_scale_->scale();
     push.counts[given + 2] = loss_scale_->skipped_steps();
   }
+  const LedgerPass pass(device_.ledger(), "after");
   device_.run([&](auto exec) { kernels::push_statistics(push, exec); });
+}
+
+Objective TrainStep::forward(Tape& tape, const DeviceBatch& batch) {
+  const LedgerPass pass(device_.ledger(), "forward");
+  const LedgerPart part(device_.ledger(), "loss");
+  return recipe_.objective(tape, batch);
 }
 
 // Every rank computes the loss of the whole batch. The mean of these losses is the same loss; its gradient is the sum of what
 // the ranks contribute, whether each contributes a part (the trunk, behind the gathered embeddings) or an equal share (what is
 // computed on gathered rows).
-void TrainStep::differentiate(Tape& tape, const Objective& objective, const StepShape& shape) {
-  const auto backward = [&](const Var& loss) {
+void TrainStep::backward(Tape& tape, const Objective& objective, const StepShape& shape) {
+  const LedgerPass pass(device_.ledger(), "backward");
+  const LedgerPart part(device_.ledger(), "loss");
+  const auto from = [&](const Var& loss) {
     if (loss_scale_) return tape.backward(loss, loss_scale_->seed());
     tape.backward(loss);
   };
   if (!buckets_) {
-    backward(objective.loss);
+    from(objective.loss);
     block_.end_backward();
     return;
   }
@@ -173,13 +187,23 @@ void TrainStep::differentiate(Tape& tape, const Objective& objective, const Step
   buckets_->begin(static_cast<std::uint64_t>(shape.tag) | recipe_.phase() << 32);
   if (own_statistics) ranks_.start_all_reduce(block_.buffer_values());
   tape.after_each([this] { buckets_->advance(); });
-  backward(scale(tape, objective.loss, share));
+  from(scale(tape, objective.loss, share));
   buckets_->finish();
   block_.end_backward();
   if (!own_statistics) return;
   const Tensor& buffers = block_.buffer_values();
   const kernels::ScaleArgs mean{.n = buffers.numel(), .x = buffers.raw(), .out = buffers.raw(), .factor = share};
   device_.run([&](auto exec) { kernels::scale(mean, exec); });
+}
+
+void TrainStep::update() {
+  {
+    const LedgerPass pass(device_.ledger(), "optimizer");
+    if (loss_scale_) loss_scale_->unscale(block_);
+    optimizer_.step(scalars_, loss_scale_.get());
+  }
+  const LedgerPass pass(device_.ledger(), "after");
+  recipe_.after_step();
 }
 
 void TrainStep::replay(const StepShape& shape) {

@@ -62,8 +62,10 @@ class TrainStep {
   };
   /// Queues the step on the input.
   void queue(const StepShape& shape);
+  Objective forward(Tape& tape, const DeviceBatch& batch);
+  void backward(Tape& tape, const Objective& objective, const StepShape& shape);
+  void update();
   void report(const Objective& objective);
-  void differentiate(Tape& tape, const Objective& objective, const StepShape& shape);
   void load(const Batch& batch);
   void load_pixels(const Batch& batch);
   void replay(const StepShape& shape);

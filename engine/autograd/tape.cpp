@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "engine/core/trace.h"
+#include "engine/device/step_ledger.h"
 #include "kernels/elementwise.h"
 
 namespace swath {
@@ -47,7 +48,7 @@ Var Tape::record_pair(const char* op, Tensor value, const std::vector<Var>& inpu
   inspect(op, "value", value);
   Var var(std::move(value));
   if (!gradients_enabled()) return var;
-  Node node{op, -1, {}, std::move(backward)};
+  Node node{op, device_.ledger() ? device_.ledger()->part() : nullptr, -1, {}, std::move(backward)};
   bool needed = reaches_parameters;
   for (const Var& input : inputs) {
     node.inputs.push_back(input.slot_);
@@ -76,6 +77,7 @@ void Tape::backward(const Var& output, Tensor d_output) {
     const Slot slot = std::exchange(slots_[static_cast<std::size_t>(node.output)], {});
     if (!slot.gradient.defined()) continue;
     const TraceRange range(node.op);
+    const LedgerPart part(device_.ledger(), node.part);
     InputGradients inputs(*this, node.inputs);
     inspect(node.op, "gradient", slot.gradient);
     if (slot.second.defined()) inspect(node.op, "second gradient", slot.second);

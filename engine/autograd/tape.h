@@ -115,6 +115,7 @@ class Tape {
   friend class InputGradients;
   struct Node {
     const char* op;
+    const char* part;  // of a dry run's ledger
     int output;
     std::vector<int> inputs;
     PairBackward backward;

@@ -25,6 +25,11 @@ struct ConvGeometry {
   bool operator==(const ConvGeometry&) const = default;
 };
 
+/// Tensor cores take 16-bit elements in eights.
+inline std::int64_t tensor_core_channels(DType activations, std::int64_t channels) {
+  return kernels::size_of(activations) == 2 ? (channels + 7) / 8 * 8 : channels;
+}
+
 /// C = alpha · op(A) op(B) + beta · C (+ bias per column). Row-major float32; leading dimensions in elements.
 /// Always full float32: no TF32, no reduced-precision sums (methods.md §5).
 struct Gemm {

@@ -5,6 +5,7 @@
 #include "engine/core/error.h"
 #include "engine/device/cpu/allocator.h"
 #include "engine/device/cpu/cpu_backend.h"
+#include "engine/device/step_ledger.h"
 
 namespace swath {
 
@@ -50,6 +51,8 @@ std::uint32_t* Device::counters(std::int64_t count) const {
   SWATH_CHECK(static_cast<std::size_t>(count) * sizeof(std::uint32_t) <= counters_->bytes(), "{} counters", count);
   return static_cast<std::uint32_t*>(counters_->data());
 }
+
+kernels::DryRun Device::dry_executor() const { return {ledger_}; }
 
 bool Device::cuda_available() {
 #if SWATH_WITH_CUDA

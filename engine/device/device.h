@@ -5,6 +5,7 @@
 
 #include "engine/core/tensor.h"
 #include "engine/device/backend.h"
+#include "kernels/dry_run.h"
 #include "kernels/exec.h"
 
 #ifndef SWATH_WITH_CUDA
@@ -13,7 +14,10 @@
 
 namespace swath {
 
-enum class DeviceKind : std::uint8_t { cpu, cuda };
+class StepLedger;
+
+/// dry: as CUDA, but calls are taken down in a ledger instead of being run (open_dry).
+enum class DeviceKind : std::uint8_t { cpu, cuda, dry };
 
 /// How a GPU multiplies float32 activations: exactly, or with inputs rounded to TF32 on tensor cores (faster). Sums are
 /// float32 in both cases.
@@ -45,11 +49,13 @@ class Device {
 
   DeviceKind kind() const { return kind_; }
   bool is_cuda() const { return kind_ == DeviceKind::cuda; }
-  /// "cpu" or "cuda:N".
+  /// "cpu", "cuda:N" or "dry".
   const std::string& name() const { return name_; }
   Backend& backend() const { return *backend_; }
   const std::shared_ptr<StoragePool>& pool() const { return pool_; }
   void* stream() const { return stream_; }
+  /// Of a dry run; null on other devices.
+  StepLedger* ledger() const { return ledger_; }
   void synchronize() const { backend_->synchronize(); }
   /// At least `count` zeros, which the kernels of the stream that use them leave as zeros; null on the CPU.
   std::uint32_t* counters(std::int64_t count) const;
@@ -60,6 +66,7 @@ class Device {
 #if SWATH_WITH_CUDA
     if (kind_ == DeviceKind::cuda) return run_cuda([&] { f(kernels::CudaStream{stream_}); });
 #endif
+    if (ledger_) return f(dry_executor());
     f(kernels::Cpu{});
   }
 
@@ -73,6 +80,7 @@ class Device {
   }
   void make_current() const;
   void after_launch() const;
+  kernels::DryRun dry_executor() const;
 
   DeviceKind kind_ = DeviceKind::cpu;
   std::string name_;
@@ -80,10 +88,16 @@ class Device {
   std::unique_ptr<Backend> backend_;
   void* stream_ = nullptr;
   std::unique_ptr<Storage> counters_;
+  StepLedger* ledger_ = nullptr;
 
   friend std::unique_ptr<Device> open_cpu(DeviceOptions options);
   friend std::unique_ptr<Device> open_cuda(int index, DeviceOptions options);
+  friend std::unique_ptr<Device> open_dry(StepLedger& ledger, Float32Math conv_math);
 };
+
+/// A device that runs nothing and has no memory: whatever is queued on it is taken down in `ledger`, which outlives it, as the
+/// work of a GPU; addresses are never followed, and copies to the host give zeros. Its pool counts memory as a GPU's does.
+std::unique_ptr<Device> open_dry(StepLedger& ledger, Float32Math conv_math = Float32Math::full);
 
 /// What Device::open calls. The CUDA ones, Device::make_current and Device::after_launch exist in builds with CUDA only,
 /// under device/cuda/.

@@ -1,10 +1,10 @@
-// Convolutions: the gradient of the weights comes in the activations' type, and is widened or accumulated.
+// Convolutions: one plan for each geometry and pass.
 #include "engine/device/cuda/conv.h"
 
 #include <optional>
 
 #include "engine/device/cuda/error.h"
-#include "kernels/elementwise.h"
+#include "engine/device/weight_gradient.h"
 
 namespace swath::cuda {
 
@@ -71,24 +71,8 @@ void Convolutions::execute(const ConvGeometry& geometry, ConvPass pass, void* x,
 }
 
 void Convolutions::backward_weight(const ConvGeometry& geometry, void* x, void* dy, float* dw, GradMode mode) {
-  if (mode == GradMode::skip) return;
-  const kernels::CudaStream exec{context_->stream()};
-  const std::int64_t count = geometry.weight_shape().numel();
-  const bool accumulates = mode == GradMode::accumulate;
-  if (geometry.dtype == DType::f32 && !accumulates) return execute(geometry, ConvPass::backward_weight, x, dw, dy);
-
-  const std::size_t bytes = static_cast<std::size_t>(count) * kernels::size_of(geometry.dtype);
-  const Storage gradient(pool_, bytes, Tag::workspace);
-  execute(geometry, ConvPass::backward_weight, x, gradient.data(), dy);
-  if (geometry.dtype == DType::f32) return kernels::add({.n = count, .a = dw, .b = gradient.data(), .out = dw}, exec);
-
-  const kernels::CastArgs widen{.n = count, .from = geometry.dtype, .to = DType::f32, .x = gradient.data(), .out = dw};
-  if (!accumulates) return kernels::cast(widen, exec);
-  const Storage wide(pool_, static_cast<std::size_t>(count) * sizeof(float), Tag::workspace);
-  kernels::CastArgs to_scratch = widen;
-  to_scratch.out = wide.data();
-  kernels::cast(to_scratch, exec);
-  kernels::add({.n = count, .a = dw, .b = wide.data(), .out = dw}, exec);
+  weight_gradient(geometry, dw, mode, pool_, kernels::CudaStream{context_->stream()},
+                  [&](void* to) { execute(geometry, ConvPass::backward_weight, x, to, dy); });
 }
 
 }  // namespace swath::cuda

@@ -14,9 +14,8 @@ class CudaBackend final : public Backend {
 
   /// The type of the activations.
   DType conv_weight_type(DType activations) const override { return activations; }
-  /// Tensor cores take 16-bit elements in eights.
   std::int64_t conv_channels(DType activations, std::int64_t channels) const override {
-    return kernels::size_of(activations) == 2 ? (channels + 7) / 8 * 8 : channels;
+    return tensor_core_channels(activations, channels);
   }
   void conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) override;
   void conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) override;

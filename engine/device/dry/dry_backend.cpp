@@ -1,0 +1,134 @@
+#include "engine/device/dry/dry_backend.h"
+
+#include <cstring>
+
+#include "engine/core/error.h"
+#include "engine/device/weight_gradient.h"
+
+namespace swath {
+
+namespace dry {
+
+namespace {
+
+constexpr std::uintptr_t kAlignment = 256;
+
+void expect(const char* what, const Tensor& tensor, const Shape& shape, DType type) {
+  SWATH_CHECK(tensor.defined() && tensor.shape() == shape && tensor.dtype() == type, "{}: {} {} wanted", what, shape.str(),
+              kernels::name_of(type));
+}
+
+std::string text_of(const ConvGeometry& g) {
+  return fmt::format("{}×{}×{}×{} > {}, {}×{}/{} {}", g.n, g.h, g.w, g.c, g.k, g.r, g.s, g.stride, kernels::name_of(g.dtype));
+}
+
+/// Copies from page-locked memory on a stream of their own.
+class DryCopies final : public HostCopies {
+ public:
+  explicit DryCopies(DryBackend& backend) : backend_(backend) {}
+  void copy(void* to, const void* from, std::size_t bytes) override { backend_.copy_from_host(to, from, bytes); }
+  void acquire() override {}
+  void release() override {}
+  bool done() override { return true; }
+
+ private:
+  DryBackend& backend_;
+};
+
+}  // namespace
+
+void* AddressAllocator::allocate(std::size_t bytes) {
+  const std::uintptr_t given = next_;
+  next_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return reinterpret_cast<void*>(given);
+}
+
+// Each of the three arrays goes through memory once.
+void DryBackend::convolve(const ConvGeometry& g, Pass pass) {
+  const double element = static_cast<double>(kernels::size_of(g.dtype));
+  const double x = element * static_cast<double>(g.input_shape().numel());
+  const double w = element * static_cast<double>(g.weight_shape().numel());
+  const double y = element * static_cast<double>(g.output_shape().numel());
+  const double flops = 2 * static_cast<double>(g.output_shape().numel()) * static_cast<double>(g.r * g.s * g.c);
+  const kernels::Math exact = math_ == Float32Math::tf32 ? kernels::Math::tf32 : kernels::Math::f32;
+  const kernels::Math math = g.dtype == DType::bf16 ? kernels::Math::bf16 : exact;
+  const double written = pass == Pass::forward ? y : pass == Pass::backward_data ? x : w;
+  constexpr const char* kNames[] = {"conv_forward", "conv_backward_data", "conv_backward_weight"};
+  ledger_.record(kNames[static_cast<int>(pass)], text_of(g),
+                 {.read = x + w + y - written, .written = written, .flops = flops, .math = math});
+}
+
+void DryBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
+  expect("x", x, geometry.input_shape(), geometry.dtype);
+  expect("w", w, geometry.weight_shape(), geometry.dtype);
+  expect("y", y, geometry.output_shape(), geometry.dtype);
+  if (geometry.n) convolve(geometry, Pass::forward);
+}
+
+void DryBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
+  expect("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect("w", w, geometry.weight_shape(), geometry.dtype);
+  expect("dx", dx, geometry.input_shape(), geometry.dtype);
+  if (geometry.n) convolve(geometry, Pass::backward_data);
+}
+
+void DryBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
+                                      GradMode mode) {
+  expect("x", x, geometry.input_shape(), geometry.dtype);
+  expect("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect("dw", dw, geometry.weight_shape(), DType::f32);
+  if (geometry.n == 0) return;
+  weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_},
+                  [&](void*) { convolve(geometry, Pass::backward_weight); });
+}
+
+void DryBackend::record_gemm(const Gemm& g, std::int64_t count) {
+  const double m = static_cast<double>(g.m), n = static_cast<double>(g.n), k = static_cast<double>(g.k);
+  const double products = static_cast<double>(count), old = g.beta == 0.0f ? 0 : m * n;
+  ledger_.record("gemm", fmt::format("{}{}×{}×{} f32", count > 1 ? fmt::format("{} · ", count) : "", g.m, g.n, g.k),
+                 {.read = 4 * products * (m * k + k * n + old + (g.bias ? n : 0)),
+                  .written = 4 * products * m * n,
+                  .flops = 2 * products * m * n * k});
+}
+
+void DryBackend::gemm(const Gemm& gemm) {
+  if (gemm.m && gemm.n) record_gemm(gemm, 1);
+}
+
+void DryBackend::gemm_strided_batched(const Gemm& first, std::int64_t count, std::int64_t, std::int64_t, std::int64_t) {
+  if (first.m && first.n && count > 0) record_gemm(first, count);
+}
+
+void DryBackend::copy(void*, const void*, std::size_t bytes) {
+  const double n = static_cast<double>(bytes);
+  ledger_.record("copy", fmt::format("{} bytes", bytes), {.read = n, .written = n, .launches = 0});
+}
+
+void DryBackend::fill_zero(void*, std::size_t bytes) {
+  ledger_.record("fill_zero", fmt::format("{} bytes", bytes), {.written = static_cast<double>(bytes), .launches = 0});
+}
+
+void DryBackend::copy_from_host(void*, const void*, std::size_t bytes) {
+  ledger_.record("copy_from_host", fmt::format("{} bytes", bytes), {.written = static_cast<double>(bytes), .launches = 0});
+}
+
+void DryBackend::copy_to_host(void* to, const void*, std::size_t bytes) {
+  std::memset(to, 0, bytes);
+  ledger_.record("copy_to_host", fmt::format("{} bytes", bytes), {.read = static_cast<double>(bytes), .launches = 0});
+}
+
+std::unique_ptr<HostCopies> DryBackend::host_copies() { return std::make_unique<DryCopies>(*this); }
+
+}  // namespace dry
+
+std::unique_ptr<Device> open_dry(StepLedger& ledger, Float32Math conv_math) {
+  std::unique_ptr<Device> device(new Device);
+  device->kind_ = DeviceKind::dry;
+  device->name_ = "dry";
+  device->ledger_ = &ledger;
+  device->pool_ = std::make_shared<StoragePool>(std::make_shared<dry::AddressAllocator>());
+  device->backend_ = std::make_unique<dry::DryBackend>(device->pool_, conv_math, ledger);
+  return device;
+}
+
+}  // namespace swath

@@ -1,0 +1,111 @@
+#include "recipes/step_plan.h"
+
+#include <algorithm>
+#include <array>
+
+#include "recipes/step.h"
+
+namespace swath {
+
+namespace {
+
+constexpr std::int64_t kImages = 10'000;
+
+StepSizes completed(StepSizes sizes, const TrainOptions& options) {
+  const bool sentinel = options.data.format == "bigearthnet";
+  const auto take = [](std::int64_t& size, std::int64_t otherwise) {
+    if (size == 0) size = otherwise;
+  };
+  take(sizes.image_side, options.data.image_size);
+  take(sizes.image_side, sentinel ? 120 : 256);
+  take(sizes.bands, sentinel ? 12 : 3);
+  take(sizes.classes, sentinel ? options.data.classes : 60);
+  const std::int64_t batch = std::max({sizes.rows, options.sampler.images_per_class * sizes.classes, options.sampler.batch_size});
+  take(sizes.images, std::max(kImages, batch));
+  return sizes;
+}
+
+/// Images of two classes each, all classes equally often.
+PackedSplit described(const StepSizes& sizes) {
+  PackedInfo info;
+  info.dataset = "described";
+  info.part = "train";
+  info.image = {.height = sizes.image_side,
+                .width = sizes.image_side,
+                .channels = sizes.bands,
+                .dtype = sizes.bands > 3 ? DType::u16 : DType::u8};
+  for (std::int64_t b = 0; b < sizes.bands; ++b) info.image.bands.push_back(fmt::format("band{}", b));
+  for (std::int64_t c = 0; c < sizes.classes; ++c) info.class_names.push_back(fmt::format("class{}", c));
+  info.labels = LabelMasks(sizes.images, sizes.classes);
+  for (std::int64_t i = 0; i < sizes.images; ++i) {
+    info.ids.push_back(std::to_string(i));
+    info.labels.set(i, i % sizes.classes);
+    info.labels.set(i, (i + 1) % sizes.classes);
+  }
+  return PackedSplit::described(std::move(info));
+}
+
+void sum_into(kernels::Cost& sum, const kernels::Cost& one) {
+  sum.unfused = sum.unfused_bytes() + one.unfused_bytes();
+  sum.read += one.read;
+  sum.written += one.written;
+  sum.flops += one.flops;
+  sum.sectors += one.sectors;
+  sum.launches += one.launches;
+}
+
+std::vector<StepLine> lines_of(const StepLedger& ledger) {
+  std::vector<StepLine> lines;
+  for (const StepLedger::Entry& entry : ledger.entries()) {
+    const auto same = std::find_if(lines.begin(), lines.end(), [&](const StepLine& line) {
+      return line.pass == entry.pass && line.part == entry.part && line.kernel == entry.kernel && line.shape == entry.shape &&
+             line.cost.math == entry.cost.math && line.cost.bytes() == static_cast<double>(line.calls) * entry.cost.bytes();
+    });
+    if (same == lines.end()) {
+      lines.push_back({entry.pass, entry.part, entry.kernel, entry.shape, 1, entry.cost});
+      lines.back().cost.unfused = entry.cost.unfused_bytes();
+    } else {
+      ++same->calls;
+      sum_into(same->cost, entry.cost);
+    }
+  }
+  return lines;
+}
+
+}  // namespace
+
+StepPlan plan_step(const TrainOptions& options, const StepSizes& asked) {
+  StepPlan plan{.sizes = completed(asked, options), .lines = {}, .memory = {}};
+  const PackedSplit split = described(plan.sizes);
+  StepLedger ledger;
+  const std::unique_ptr<Device> device =
+      open_dry(ledger, options.precision == "tf32" ? Float32Math::tf32 : Float32Math::full);
+  ParameterBlock block;
+  StepScalars scalars(*device);
+  const std::unique_ptr<Recipe> recipe = make_recipe({*device, block, options, split});
+  block.allocate(*device);
+  Optimizer optimizer(block, options.optimizer);
+  TrainStep step(*device, *recipe, block, optimizer, scalars, options, split);
+  if (plan.sizes.rows == 0) plan.sizes.rows = recipe->sampler().max_rows();
+
+  const auto rows = static_cast<std::size_t>(plan.sizes.rows);
+  const std::vector<std::int64_t> numbers(rows);
+  const std::vector<std::uint64_t> labels(rows * static_cast<std::size_t>(split.labels().words()));
+  const Batch batch{.rows = numbers.data(), .labels = labels.data(), .n = plan.sizes.rows};
+  for (const std::uint64_t number : {0, 1}) {
+    ledger.clear();
+    scalars.set_step(number);
+    step.run(batch);
+  }
+  plan.crop = crop_side(options.crop, split.image());
+  plan.parameters = block.count();
+  plan.lines = lines_of(ledger);
+  constexpr std::array kTags{Tag::weights,   Tag::grads, Tag::moments, Tag::activations,
+                             Tag::workspace, Tag::bank,  Tag::input,   Tag::other};
+  for (const Tag tag : kTags)
+    if (const std::size_t peak = device->pool()->use(tag).peak) plan.memory.emplace_back(name_of(tag), peak);
+  plan.peak_memory = device->pool()->use().peak;
+  return plan;
+}
+
+}  // namespace swath
