@@ -135,12 +135,9 @@ void semihard(const SemihardArgs& args, DryRun run) {
 void distance_weighted(const DistanceWeightedArgs& args, DryRun run) {
   const double n = number(args.rows);
   // Three whole passes over an anchor's distances and classes, and two until the drawn partner is found.
-  run.ledger->record("distance_weighted", rows_text(args.rows, args.rows),
-                     {.read = 4 * n * n + 12 * n,
-                      .written = 12 * n,
-                      .flops = 130 * n * n,
-                      .sectors = 4 * n * n / 4 + 5 * n,
-                      .launches = 2});
+  run.ledger->record(
+      "distance_weighted", rows_text(args.rows, args.rows),
+      {.read = 4 * n * n + 12 * n, .written = 12 * n, .flops = 130 * n * n, .sectors = 4 * n * n / 4 + 5 * n, .launches = 2});
 }
 
 void intra_random(const IntraRandomArgs& args, DryRun run) {
@@ -174,14 +171,11 @@ void label_similarity(const LabelSimilarityArgs& args, DryRun run) {
 
 void multilabel_semihard(const MultilabelSemihardArgs& args, DryRun run) {
   const double n = number(args.rows), room = number(args.capacity);
-  if (args.x)
-    pairwise_distance({.x = args.x, .rows = args.rows, .cols = args.cols, .x_ld = args.x_ld}, run);
+  if (args.x) pairwise_distance({.x = args.x, .rows = args.rows, .cols = args.cols, .x_ld = args.x_ld}, run);
   // An anchor's farthest positive and what is nearer, counted; the same, the fine and the coarse rows, written.
-  run.ledger->record("multilabel_semihard", rows_text(args.rows, args.rows),
-                     {.read = 6 * n * n + 4 * n,
-                      .written = 12 * room,
-                      .sectors = 6 * n * n * 10 / 32 + 12 * room / 32,
-                      .launches = 3});
+  run.ledger->record(
+      "multilabel_semihard", rows_text(args.rows, args.rows),
+      {.read = 6 * n * n + 4 * n, .written = 12 * room, .sectors = 6 * n * n * 10 / 32 + 12 * room / 32, .launches = 3});
 }
 
 void triplet_list(const TripletListArgs& args, DryRun run) {
@@ -217,23 +211,17 @@ void binomial_loss(const BinomialLossArgs& args, DryRun run) {
 
 void adversarial_loss(const AdversarialLossArgs& args, DryRun run) {
   const double n = number(args.rows * args.cols);
-  run.ledger->record("adversarial_loss", rows_text(args.rows, args.cols),
-                     {.read = 8 * n,
-                      .written = 8 * n,
-                      .flops = 8 * n,
-                      .sectors = 6 * n / 8 + number(args.rows),
-                      .launches = 2});
+  run.ledger->record(
+      "adversarial_loss", rows_text(args.rows, args.cols),
+      {.read = 8 * n, .written = 8 * n, .flops = 8 * n, .sectors = 6 * n / 8 + number(args.rows), .launches = 2});
 }
 
 void bce_loss(const BceLossArgs& args, DryRun run) {
   const double n = number(args.rows * args.classes);
   // A warp of 128 elements looks at the words of some three rows, one element of each thread after the other.
-  run.ledger->record("bce_loss", rows_text(args.rows, args.classes),
-                     {.read = 4 * n + n / 8,
-                      .written = 4 * n,
-                      .flops = 50 * n,
-                      .sectors = n / 4 + 4 * n / 128 * 3,
-                      .launches = 2});
+  run.ledger->record(
+      "bce_loss", rows_text(args.rows, args.classes),
+      {.read = 4 * n + n / 8, .written = 4 * n, .flops = 50 * n, .sectors = n / 4 + 4 * n / 128 * 3, .launches = 2});
 }
 
 void weight_norm_loss(const WeightNormLossArgs& args, DryRun run) {

@@ -103,8 +103,8 @@ void batch_norm_backward(const BatchNormBackwardArgs& args, DryRun run) {
   const double mask = there(args.mask) * static_cast<double>(args.rows * ((args.channels + 7) / 8));
   const double results = pass * (1 + shortcut), incoming = pass * (1 + second) + mask;
   const double inputs = pass * (there(args.d_main.d_x) + there(args.d_shortcut.d_x));
-  Cost cost = streaming(incoming + results + (joined > 0 ? pass : incoming) + results, joined * pass + inputs,
-                        n * (12 + 6 * shortcut));
+  Cost cost =
+      streaming(incoming + results + (joined > 0 ? pass : incoming) + results, joined * pass + inputs, n * (12 + 6 * shortcut));
   cost.launches = 2;
   const double relu = args.activation == Activation::relu ? 3 : 0;
   cost.unfused = pass * (3 * second + relu + 4 * (1 + shortcut)) + inputs;
@@ -148,11 +148,9 @@ void max_pool(const MaxPoolArgs& args, DryRun run) {
 void max_pool_backward(const MaxPoolBackwardArgs& args, DryRun run) {
   const auto [in, out, bytes] = pool_sizes(args, args.dtype);
   // Every output is looked at by the 9 pixels of its window.
-  run.ledger->record("max_pool_backward", pool_text(args, args.dtype),
-                     {.read = out * (bytes + 1),
-                      .written = in * bytes,
-                      .flops = out,
-                      .sectors = (in * bytes + 9 * out * (bytes + 1)) / 32});
+  run.ledger->record(
+      "max_pool_backward", pool_text(args, args.dtype),
+      {.read = out * (bytes + 1), .written = in * bytes, .flops = out, .sectors = (in * bytes + 9 * out * (bytes + 1)) / 32});
 }
 
 void average_pool(const AveragePoolArgs& args, DryRun run) {

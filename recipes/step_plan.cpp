@@ -20,7 +20,8 @@ StepSizes completed(StepSizes sizes, const TrainOptions& options) {
   take(sizes.image_side, sentinel ? 120 : 256);
   take(sizes.bands, sentinel ? 12 : 3);
   take(sizes.classes, sentinel ? options.data.classes : 60);
-  const std::int64_t batch = std::max({sizes.rows, options.sampler.images_per_class * sizes.classes, options.sampler.batch_size});
+  const std::int64_t batch =
+      std::max({sizes.rows, options.sampler.images_per_class * sizes.classes, options.sampler.batch_size});
   take(sizes.images, std::max(kImages, batch));
   return sizes;
 }
@@ -78,8 +79,7 @@ StepPlan plan_step(const TrainOptions& options, const StepSizes& asked) {
   StepPlan plan{.sizes = completed(asked, options), .lines = {}, .memory = {}};
   const PackedSplit split = described(plan.sizes);
   StepLedger ledger;
-  const std::unique_ptr<Device> device =
-      open_dry(ledger, options.precision == "tf32" ? Float32Math::tf32 : Float32Math::full);
+  const std::unique_ptr<Device> device = open_dry(ledger, options.precision == "tf32" ? Float32Math::tf32 : Float32Math::full);
   ParameterBlock block;
   StepScalars scalars(*device);
   const std::unique_ptr<Recipe> recipe = make_recipe({*device, block, options, split});

@@ -12,8 +12,8 @@ namespace swath {
 
 /// `convolve(to)` queues the library's own gradient, of the activations' type.
 template <class Exec, class Convolve>
-void weight_gradient(const ConvGeometry& geometry, float* dw, GradMode mode, const std::shared_ptr<StoragePool>& pool, Exec exec,
-                     const Convolve& convolve) {
+void weight_gradient(const ConvGeometry& geometry, float* dw, GradMode mode, const std::shared_ptr<StoragePool>& pool,
+                     Exec exec, const Convolve& convolve) {
   if (mode == GradMode::skip) return;
   const std::int64_t count = geometry.weight_shape().numel();
   const bool accumulates = mode == GradMode::accumulate;
