@@ -1,4 +1,5 @@
-// swath doctor: what this build and this machine offer, what is missing, and the remedy.
+// swath doctor: what this build and this machine offer, what is missing, and the remedy; with --step, what a training step
+// costs.
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 
 #include "apps/commands.h"
 #include "apps/progress.h"
+#include "apps/step_table.h"
 #include "data/geotiff.h"
 #include "engine/device/device.h"
 #include "recipes/version.h"
@@ -109,9 +111,33 @@ std::vector<Finding> examine() {
   return findings;
 }
 
-struct DoctorArgs {};
+struct DoctorArgs {
+  bool step = false;
+  ConfigArgs config;
+  StepSizes sizes;
+  std::string precision;
+  std::int64_t crop = -1;
+  std::uint64_t memory = 0;
+};
 
-void run_doctor(const DoctorArgs&, Output& output) {
+void show_step(const DoctorArgs& args, Output& output) {
+  Json config = config_of(args.config);
+  if (!args.precision.empty()) config["precision"] = args.precision;
+  if (args.crop >= 0) config["crop"] = args.crop;
+  const TrainOptions options = options_of(config);
+  const StepPlan plan = plan_step(options, args.sizes);
+  output.text(step_text(options, plan));
+  output.json() = step_json(options, plan);
+  if (args.memory == 0) return;
+  const std::int64_t largest = largest_batch(options, args.sizes, args.memory);
+  output.json()["memory_limit_bytes"] = args.memory;
+  output.json()["largest_batch"] = largest;
+  output.text(fmt::format("in {}, the libraries' workspaces apart: batches of at most {} images\n",
+                          bytes(static_cast<double>(args.memory)), largest));
+}
+
+void run_doctor(const DoctorArgs& args, Output& output) {
+  if (args.step) return show_step(args, output);
   Json list = Json::array();
   for (const Finding& f : examine()) {
     list.push_back({{"name", f.name}, {"found", f.found}, {"present", f.present}, {"remedy", f.remedy}});
@@ -126,8 +152,29 @@ void run_doctor(const DoctorArgs&, Output& output) {
 void add_doctor(CLI::App& app, Request& request) {
   CLI::App* command = add_command(app, request, "doctor", "Say what this build and this machine offer, and what is missing",
                                   "  swath doctor\n"
-                                  "  swath doctor --json\n");
-  set_action(command, request, std::make_shared<DoctorArgs>(), run_doctor);
+                                  "  swath doctor --json\n"
+                                  "  swath doctor --step --config configs/mlrsnet.json --precision bf16 --rows 128\n"
+                                  "  swath doctor --step --set recipe=sndl --set precision=bf16 --memory 80GB\n");
+  auto args = std::make_shared<DoctorArgs>();
+  CLI::Option* const step = command->add_flag(
+      "--step", args->step, "Plan one training step without a device: bytes, operations and lower bounds of every operation");
+  add_config_args(command, args->config, Shorthands::none);
+  std::vector<CLI::Option*> options{command->get_option("--config"), command->get_option("--set")};
+  const auto size = [&](const char* name, std::int64_t& value, const char* help, std::int64_t high) {
+    options.push_back(command->add_option(name, value, help)->check(CLI::Range(std::int64_t{1}, high)));
+  };
+  size("--rows", args->sizes.rows, "Images of the batch; as the sampler makes it where not given", 1 << 20);
+  size("--size", args->sizes.image_side, "Height and width of the images; data.image_size, or 120 for BigEarthNet, else 256",
+       4096);
+  size("--bands", args->sizes.bands, "Channels of the images; 12 for BigEarthNet, else 3", 4096);
+  size("--classes", args->sizes.classes, "Classes; 43 or 19 for BigEarthNet, else 60", 65536);
+  size("--images", args->sizes.images, "Images of the training split, which a memory bank holds; 10000", 1 << 28);
+  size("--crop", args->crop, "Side of the crop (short for --set crop=…)", 4096);
+  options.push_back(command->add_option("--precision", args->precision, "fp32, tf32 or bf16 (short for --set precision=…)"));
+  options.push_back(command->add_option("--memory", args->memory, "Also say which batch is the largest in so much memory: 80GB")
+                        ->transform(CLI::AsSizeValue(true)));
+  for (CLI::Option* option : options) option->needs(step);
+  set_action(command, request, args, run_doctor);
 }
 
 }  // namespace swath::app

@@ -39,6 +39,7 @@ void add_config_args(CLI::App* command, ConfigArgs& args, Shorthands shorthands)
       ->allow_extra_args(false);
   if (shorthands == Shorthands::both)
     command->add_option("--device", args.device, "cpu, cuda or cuda:N (short for --set device=…)")->type_name("NAME");
+  if (shorthands == Shorthands::none) return;
   command->add_option("--root", args.root, "Folder of the archive (short for --set data.root=…)")->type_name("DIR");
   if (shorthands != Shorthands::root)
     command->add_option("--packed", args.packed, "Folder of the packed splits (short for --set data.packed=…)")

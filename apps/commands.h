@@ -63,7 +63,7 @@ struct ConfigArgs {
   std::vector<std::string> assignments;
   std::string device, root, packed;
 };
-enum class Shorthands : std::uint8_t { root, data, both };
+enum class Shorthands : std::uint8_t { none, root, data, both };
 void add_config_args(CLI::App* command, ConfigArgs& args, Shorthands shorthands);
 /// The file's keys (none without --config) with the assignments and shorthands applied over them.
 Json config_of(const ConfigArgs& args);

@@ -47,6 +47,14 @@ Sum total_of(const StepPlan& plan) {
   return total;
 }
 
+/// Both ways of the network's trunk, nearly all of a step.
+Sum trunk_of(const StepPlan& plan) {
+  Sum trunk;
+  for (const StepLine& line : plan.lines)
+    if (line.part == "trunk") trunk.add(line);
+  return trunk;
+}
+
 /// Who runs a call; which engine a library takes is known on a device only.
 const char* library_of(const std::string& kernel) {
   if (kernel.starts_with("conv_")) return "cuDNN";
@@ -81,13 +89,15 @@ std::string heading(const TrainOptions& options, const StepPlan& plan) {
 }
 
 std::string totals_text(const StepPlan& plan) {
-  const Sum total = total_of(plan);
+  const Sum total = total_of(plan), trunk = trunk_of(plan);
   const double images = static_cast<double>(plan.sizes.rows);
   std::string text = fmt::format(
       "\nper image: {:.1f} MB of DRAM, {:.2f} GFLOP; per step: {} launches\n"
-      "one kernel an operation, as PyTorch's eager AMP: {:.1f} MB per image; this plan is {:.3f} of it\n",
+      "with one kernel an operation, as PyTorch's eager mode: {:.1f} MB per image, of which this plan is {:.3f}; the trunk "
+      "alone: {:.1f} of {:.1f} MB, {:.3f}\n",
       total.bytes() / images / kMega, total.flops / images / kGiga, total.launches, total.unfused / images / kMega,
-      total.bytes() / total.unfused);
+      total.bytes() / total.unfused, trunk.bytes() / images / kMega, trunk.unfused / images / kMega,
+      trunk.bytes() / trunk.unfused);
   for (std::size_t i = 0; i < accelerators().size(); ++i) {
     const Accelerator& a = accelerators()[i];
     text += fmt::format(
@@ -102,8 +112,10 @@ std::string totals_text(const StepPlan& plan) {
 std::string memory_text(const StepPlan& plan) {
   std::vector<std::string> parts;
   for (const auto& [name, peak] : plan.memory) parts.push_back(fmt::format("{} {}", name, bytes(static_cast<double>(peak))));
-  return fmt::format("memory at its peak, without the libraries' workspaces: {} (by purpose, each at its own peak: {})\n",
-                     bytes(static_cast<double>(plan.peak_memory)), fmt::join(parts, ", "));
+  return fmt::format(
+      "memory at its peak: {}, held by the pool: {}; workspaces of cuDNN and cuBLASLt come on top\n"
+      "by purpose, each at its own peak: {}\n",
+      bytes(static_cast<double>(plan.peak_memory)), bytes(static_cast<double>(plan.held_memory)), fmt::join(parts, ", "));
 }
 
 Json bounds_json(const std::array<double, 2>& seconds) {
@@ -133,7 +145,7 @@ Json json_of(const StepLine& line) {
 }
 
 Json totals_json(const StepPlan& plan) {
-  const Sum total = total_of(plan);
+  const Sum total = total_of(plan), trunk = trunk_of(plan);
   const double images = static_cast<double>(plan.sizes.rows);
   Json json = json_of(total), rates;
   for (std::size_t i = 0; i < accelerators().size(); ++i) rates[accelerators()[i].key] = images / total.seconds[i];
@@ -141,6 +153,9 @@ Json totals_json(const StepPlan& plan) {
                {"flops_per_image", total.flops / images},
                {"unfused_bytes_per_image", total.unfused / images},
                {"ratio_to_unfused", total.bytes() / total.unfused},
+               {"trunk_bytes_per_image", trunk.bytes() / images},
+               {"trunk_unfused_bytes_per_image", trunk.unfused / images},
+               {"trunk_ratio_to_unfused", trunk.bytes() / trunk.unfused},
                {"images_per_second", rates}});
   return json;
 }
@@ -206,6 +221,7 @@ Json step_json(const TrainOptions& options, const StepPlan& plan) {
           {"totals", totals_json(plan)},
           {"accelerators", devices},
           {"peak_memory_bytes", plan.peak_memory},
+          {"held_memory_bytes", plan.held_memory},
           {"memory", memory}};
 }
 

@@ -44,15 +44,27 @@ class Sizes {
   std::vector<std::pair<std::string, std::int64_t>> sizes_;
 };
 
-/// The work of one call, from the formulas of the kernel's header.
+/// The work of one call: what the kernel states in a dry run (kernels/dry_run.h).
 struct Cost {
-  double bytes = 0;    // read from and written to memory when nothing is read twice: the least that any code needs
+  double bytes = 0;    // read from and written to memory, once for each pass over an array
   double flops = 0;    // additions and multiplications
   double sectors = 0;  // 32-byte sectors that the CUDA code asks for by its tiling, the cache's hits among them; 0: not stated
 };
 
-/// The cost of code that touches every byte once.
-constexpr Cost streaming(double bytes, double flops = 0) { return {bytes, flops, bytes / 32}; }
+/// The sum of what the kernels state that `work` calls, work(executor).
+template <class F>
+Cost stated_cost(const F& work) {
+  struct Sum final : kernels::Ledger {
+    Cost cost;
+    void record(const char*, const std::string&, const kernels::Cost& one) override {
+      cost.bytes += one.bytes();
+      cost.flops += one.flops;
+      cost.sectors += one.sectors;
+    }
+  } sum;
+  work(kernels::DryRun{&sum});
+  return sum.cost;
+}
 
 /// A call with its inputs in place.
 struct Job {
@@ -104,10 +116,10 @@ class Arena {
   }
   void* workspace(std::size_t bytes) { return output_bytes(bytes); }
 
-  /// A job that calls f(executor) on the device.
+  /// A job that calls f(executor) on the device, at the cost that its kernels state.
   template <class F>
-  Job job(const Cost& cost, F f) {
-    return {cost, [device = &device_, f] { device->run(f); }};
+  Job job(F f) {
+    return {stated_cost(f), [device = &device_, f] { device->run(f); }};
   }
 
  private:

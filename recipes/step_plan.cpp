@@ -10,6 +10,7 @@ namespace swath {
 namespace {
 
 constexpr std::int64_t kImages = 10'000;
+constexpr std::int64_t kMaxRows = 1 << 20;
 
 StepSizes completed(StepSizes sizes, const TrainOptions& options) {
   const bool sentinel = options.data.format == "bigearthnet";
@@ -105,7 +106,24 @@ StepPlan plan_step(const TrainOptions& options, const StepSizes& asked) {
   for (const Tag tag : kTags)
     if (const std::size_t peak = device->pool()->use(tag).peak) plan.memory.emplace_back(name_of(tag), peak);
   plan.peak_memory = device->pool()->use().peak;
+  plan.held_memory = device->pool()->reserved();
   return plan;
+}
+
+std::int64_t largest_batch(const TrainOptions& options, const StepSizes& sizes, std::size_t memory) {
+  const auto fits = [&](std::int64_t rows) {
+    StepSizes tried = sizes;
+    tried.rows = rows;
+    return plan_step(options, tried).held_memory <= memory;
+  };
+  if (!fits(2)) return 0;
+  std::int64_t low = 2, high = 4;
+  while (high <= kMaxRows && fits(high)) low = high, high *= 2;
+  while (high - low > 1) {
+    const std::int64_t middle = low + (high - low) / 2;
+    (fits(middle) ? low : high) = middle;
+  }
+  return low;
 }
 
 }  // namespace swath

@@ -34,10 +34,16 @@ struct StepPlan {
   /// Peak bytes of the pool by purpose, and of all together. Workspaces of cuDNN and cuBLASLt are not among them.
   std::vector<std::pair<std::string, std::size_t>> memory;
   std::size_t peak_memory = 0;
+  /// What the pool holds from the driver after the step, cached blocks among it.
+  std::size_t held_memory = 0;
 };
 
 /// The second step of a run, in which everything that the first one makes is there. D&C is in its divided stage, and its tag
 /// is 0. Throws UserError for sizes that the configuration cannot have.
 StepPlan plan_step(const TrainOptions& options, const StepSizes& sizes);
+
+/// The largest number of images of a batch whose step holds at most `memory` bytes, beside the sizes of `sizes`; 0 when two
+/// images are too many. The libraries' workspaces come on top.
+std::int64_t largest_batch(const TrainOptions& options, const StepSizes& sizes, std::size_t memory);
 
 }  // namespace swath

@@ -22,9 +22,7 @@ std::vector<Benchmark> adversarial_loss_benchmarks() {
                                       .target_ld = cols,
                                       .d_target_ld = cols};
              args.workspace = arena.workspace(adversarial_loss_workspace(args));
-             const double n = static_cast<double>(rows * cols);
-             return arena.job({16 * n, 8 * n, 6 * n / 8 + static_cast<double>(rows)},
-                              [args](auto exec) { adversarial_loss(args, exec); });
+             return arena.job([args](auto exec) { adversarial_loss(args, exec); });
            }}};
 }
 

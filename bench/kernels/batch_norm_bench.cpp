@@ -15,15 +15,6 @@ std::vector<Axis> activation_axes() {
   return {rows_axis({100'352}, 16384), {.name = "channels", .values = {64, 256}, .counted = 64, .high = 1 << 16}, bits};
 }
 
-double bytes_of(const Sizes& sizes, double passes) {
-  return passes * static_cast<double>(sizes["rows"] * sizes["channels"] * sizes["bits"] / 8);
-}
-
-double elements_of(const Sizes& sizes) { return static_cast<double>(sizes["rows"] * sizes["channels"]); }
-
-/// Bytes of one bit per element.
-double mask_bytes(const Sizes& sizes) { return elements_of(sizes) / 8; }
-
 std::uint32_t* counters(Arena& arena, std::int64_t channels) {
   return arena.output<std::uint32_t>(batch_norm_counters(channels));
 }
@@ -56,8 +47,7 @@ Job statistics(Arena& arena, const Sizes& sizes) {
                                      .invstd = arena.output<float>(channels),
                                      .workspace = arena.workspace(batch_norm_workspace(rows, channels)),
                                      .counters = counters(arena, channels)};
-  return arena.job(streaming(bytes_of(sizes, 1), 3 * elements_of(sizes)),
-                   [args](auto exec) { batch_norm_statistics(args, exec); });
+  return arena.job([args](auto exec) { batch_norm_statistics(args, exec); });
 }
 
 BatchNormApplyArgs apply_args(Arena& arena, const Sizes& sizes) {
@@ -71,15 +61,14 @@ BatchNormApplyArgs apply_args(Arena& arena, const Sizes& sizes) {
 
 Job apply(Arena& arena, const Sizes& sizes) {
   const BatchNormApplyArgs args = apply_args(arena, sizes);
-  return arena.job(streaming(bytes_of(sizes, 2), 3 * elements_of(sizes)), [args](auto exec) { batch_norm_apply(args, exec); });
+  return arena.job([args](auto exec) { batch_norm_apply(args, exec); });
 }
 
 Job apply_residual(Arena& arena, const Sizes& sizes) {
   BatchNormApplyArgs args = apply_args(arena, sizes);
   args.residual = arena.uniform(args.rows * args.channels, args.dtype);
   args.mask = arena.output<std::uint8_t>(args.rows * (args.channels / 8));
-  return arena.job(streaming(bytes_of(sizes, 3) + mask_bytes(sizes), 4 * elements_of(sizes)),
-                   [args](auto exec) { batch_norm_apply(args, exec); });
+  return arena.job([args](auto exec) { batch_norm_apply(args, exec); });
 }
 
 BatchNormBackwardArgs backward_args(Arena& arena, const Sizes& sizes) {
@@ -96,8 +85,7 @@ BatchNormBackwardArgs backward_args(Arena& arena, const Sizes& sizes) {
 
 Job backward(Arena& arena, const Sizes& sizes) {
   const BatchNormBackwardArgs args = backward_args(arena, sizes);
-  return arena.job(streaming(bytes_of(sizes, 5), 12 * elements_of(sizes)),
-                   [args](auto exec) { batch_norm_backward(args, exec); });
+  return arena.job([args](auto exec) { batch_norm_backward(args, exec); });
 }
 
 /// Two incoming gradients, the mask as bits, a second normalised term.
@@ -109,9 +97,7 @@ Job backward_shortcut(Arena& arena, const Sizes& sizes) {
   args.shortcut = term(arena, sizes);
   args.d_shortcut = gradient(arena, sizes);
   args.d_residual = arena.output(elements, args.dtype);
-  // Reads both gradients and both terms, writes the masked sum; reads it and both terms, writes both gradients.
-  return arena.job(streaming(bytes_of(sizes, 10) + mask_bytes(sizes), 18 * elements_of(sizes)),
-                   [args](auto exec) { batch_norm_backward(args, exec); });
+  return arena.job([args](auto exec) { batch_norm_backward(args, exec); });
 }
 
 }  // namespace

@@ -22,7 +22,6 @@ struct Problem {
   PoolGeometry geometry;
   NormTerm main;
   std::int64_t in, out;  // elements
-  double bytes;          // of one
 };
 
 Problem problem(Arena& arena, const Sizes& sizes) {
@@ -36,8 +35,7 @@ Problem problem(Arena& arena, const Sizes& sizes) {
            .mean = arena.uniform(channels),
            .spread = arena.uniform(channels, 0.5f, 2)},
           in,
-          out,
-          static_cast<double>(size_of(sizes.dtype()))};
+          out};
 }
 
 Job forward(Arena& arena, const Sizes& sizes) {
@@ -47,10 +45,7 @@ Job forward(Arena& arena, const Sizes& sizes) {
                                .main = p.main,
                                .y = arena.output(p.out, sizes.dtype()),
                                .index = arena.output<std::uint8_t>(p.out)};
-  const double in = static_cast<double>(p.in), out = static_cast<double>(p.out);
-  // A window of 9 at each output.
-  const Cost cost{in * p.bytes + out * (p.bytes + 1), 3 * in, out * (10 * p.bytes + 1) / 32};
-  return arena.job(cost, [args](auto exec) { batch_norm_pool(args, exec); });
+  return arena.job([args](auto exec) { batch_norm_pool(args, exec); });
 }
 
 Job backward(Arena& arena, const Sizes& sizes) {
@@ -66,10 +61,7 @@ Job backward(Arena& arena, const Sizes& sizes) {
                                                   .d_beta = arena.output<float>(channels)},
                                        .workspace = arena.workspace(batch_norm_pool_workspace(p.geometry)),
                                        .counters = arena.output<std::uint32_t>(batch_norm_counters(channels))};
-  const double in = static_cast<double>(p.in), out = static_cast<double>(p.out);
-  // Every output is looked at by the 9 pixels of its window, in both passes.
-  const Cost cost{3 * in * p.bytes + 2 * out * (p.bytes + 1), 12 * in, (3 * in * p.bytes + 18 * out * (p.bytes + 1)) / 32};
-  return arena.job(cost, [args](auto exec) { batch_norm_pool_backward(args, exec); });
+  return arena.job([args](auto exec) { batch_norm_pool_backward(args, exec); });
 }
 
 }  // namespace

@@ -10,18 +10,6 @@ namespace swath::bench {
 
 using namespace kernels;
 
-namespace {
-
-/// Tiles of 64 × 64 pairs on or above the diagonal read both sides and write two images of the slopes; those of d_x read the
-/// slopes and the rows.
-double binomial_sectors(double rows, double cols, double learners) {
-  const double tiles = std::ceil(rows / 64), column_tiles = std::ceil(cols / 64);
-  const double scores = tiles * (tiles + 1) / 2 * 128 * cols / 8 + learners * rows * rows / 8;
-  return scores + tiles * column_tiles * rows * 128 / 8 + rows * cols / 8 + rows * rows / 8;
-}
-
-}  // namespace
-
 std::vector<Benchmark> binomial_loss_benchmarks() {
   return {{"binomial_loss",
            "boosted binomial deviance of three learners with the gradients",
@@ -41,9 +29,7 @@ std::vector<Benchmark> binomial_loss_benchmarks() {
                                    .d_x_ld = cols};
              std::copy(widths.begin(), widths.end(), args.widths);
              args.workspace = arena.workspace(binomial_loss_workspace(args));
-             const double n = static_cast<double>(rows), width = static_cast<double>(cols);
-             const Cost cost{8 * n * width, n * n * (3 * width + 150), binomial_sectors(n, width, 3)};
-             return arena.job(cost, [args](auto exec) { binomial_loss(args, exec); });
+             return arena.job([args](auto exec) { binomial_loss(args, exec); });
            }}};
 }
 

@@ -21,10 +21,7 @@ std::vector<Benchmark> distance_weighted_benchmarks() {
                                        .width = sizes["cols"],
                                        .seed = 1};
              args.workspace = arena.workspace(distance_weighted_workspace(args));
-             const double n = static_cast<double>(rows);
-             // Three whole passes over an anchor's distances and classes, and two until the drawn partner is found.
-             return arena.job({4 * n * n + 24 * n, 130 * n * n, 4 * n * n / 4 + 5 * n},
-                              [args](auto exec) { distance_weighted(args, exec); });
+             return arena.job([args](auto exec) { distance_weighted(args, exec); });
            }}};
 }
 

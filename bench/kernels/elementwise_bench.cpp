@@ -8,25 +8,19 @@ using namespace kernels;
 
 namespace {
 
-/// Arrays of one type that are read and written once.
-Cost arrays(const Sizes& sizes, int count, int flops) {
-  const double n = static_cast<double>(sizes["elements"]);
-  return streaming(count * n * static_cast<double>(sizes["bits"]) / 8, flops * n);
-}
-
 Job add_job(Arena& arena, const Sizes& sizes) {
   const std::int64_t n = sizes["elements"];
   const DType type = sizes.dtype();
   const AddArgs args{
       .n = n, .dtype = type, .a = arena.uniform(n, type), .b = arena.uniform(n, type), .out = arena.output(n, type)};
-  return arena.job(arrays(sizes, 3, 1), [args](auto exec) { add(args, exec); });
+  return arena.job([args](auto exec) { add(args, exec); });
 }
 
 Job relu_job(Arena& arena, const Sizes& sizes) {
   const std::int64_t n = sizes["elements"];
   const ReluArgs args{
       .n = n, .dtype = sizes.dtype(), .x = arena.uniform(n, sizes.dtype()), .y = arena.output(n, sizes.dtype())};
-  return arena.job(arrays(sizes, 2, 0), [args](auto exec) { relu(args, exec); });
+  return arena.job([args](auto exec) { relu(args, exec); });
 }
 
 Job relu_backward_job(Arena& arena, const Sizes& sizes) {
@@ -34,7 +28,7 @@ Job relu_backward_job(Arena& arena, const Sizes& sizes) {
   const DType type = sizes.dtype();
   const ReluBackwardArgs args{
       .n = n, .dtype = type, .d_y = arena.uniform(n, type), .y = arena.uniform(n, type), .d_x = arena.output(n, type)};
-  return arena.job(arrays(sizes, 3, 0), [args](auto exec) { relu_backward(args, exec); });
+  return arena.job([args](auto exec) { relu_backward(args, exec); });
 }
 
 Job scale_job(Arena& arena, const Sizes& sizes) {
@@ -44,20 +38,20 @@ Job scale_job(Arena& arena, const Sizes& sizes) {
                        .x = arena.uniform(n, sizes.dtype()),
                        .out = arena.output(n, sizes.dtype()),
                        .factor = 0.5f};
-  return arena.job(arrays(sizes, 2, 1), [args](auto exec) { scale(args, exec); });
+  return arena.job([args](auto exec) { scale(args, exec); });
 }
 
 Job cast_job(Arena& arena, const Sizes& sizes) {
   const std::int64_t n = sizes["elements"];
   const CastArgs args{
       .n = n, .from = DType::f32, .to = DType::bf16, .x = arena.uniform(n), .out = arena.output(n, DType::bf16)};
-  return arena.job(streaming(6 * static_cast<double>(n)), [args](auto exec) { cast(args, exec); });
+  return arena.job([args](auto exec) { cast(args, exec); });
 }
 
 Job fill_job(Arena& arena, const Sizes& sizes) {
   const std::int64_t n = sizes["elements"];
   const FillArgs args{.n = n, .dtype = sizes.dtype(), .out = arena.output(n, sizes.dtype()), .value = 1};
-  return arena.job(arrays(sizes, 1, 0), [args](auto exec) { fill(args, exec); });
+  return arena.job([args](auto exec) { fill(args, exec); });
 }
 
 Job column_sums_job(Arena& arena, const Sizes& sizes) {
@@ -67,9 +61,7 @@ Job column_sums_job(Arena& arena, const Sizes& sizes) {
                             .dtype = sizes.dtype(),
                             .x = arena.uniform(rows * cols, sizes.dtype()),
                             .sums = arena.output<float>(cols)};
-  const double n = static_cast<double>(rows * cols);
-  return arena.job(streaming(n * static_cast<double>(sizes["bits"]) / 8 + 4 * static_cast<double>(cols), n),
-                   [args](auto exec) { column_sums(args, exec); });
+  return arena.job([args](auto exec) { column_sums(args, exec); });
 }
 
 }  // namespace

@@ -11,8 +11,7 @@ std::vector<Benchmark> ema_benchmarks() {
              const std::int64_t n = sizes["elements"];
              const EmaArgs args{
                  .n = n, .source = arena.uniform(n), .target = arena.output<float>(n), .mu = arena.put_one(0.9f)};
-             return arena.job(streaming(12 * static_cast<double>(n), 3 * static_cast<double>(n)),
-                              [args](auto exec) { ema(args, exec); });
+             return arena.job([args](auto exec) { ema(args, exec); });
            }}};
 }
 

@@ -8,16 +8,6 @@ namespace swath::bench {
 
 using namespace kernels;
 
-namespace {
-
-/// Every row of x and 512 columns look at the whole index.
-Cost scatter_cost(double rows, double x_rows, double cols) {
-  return {4 * (rows * cols + x_rows * cols + rows), rows * cols,
-          (rows + x_rows) * cols / 8 + x_rows * std::max(1.0, cols / 512) * rows / 8};
-}
-
-}  // namespace
-
 std::vector<Benchmark> gather_rows_benchmarks() {
   const Axis images{.name = "images", .values = {120}, .counted = 64};
   return {{"gather_rows",
@@ -32,8 +22,7 @@ std::vector<Benchmark> gather_rows_benchmarks() {
                                        .cols = cols,
                                        .x_ld = cols,
                                        .out_ld = cols};
-             return arena.job(streaming(static_cast<double>(8 * rows * cols + 4 * rows)),
-                              [args](auto exec) { gather_rows(args, exec); });
+             return arena.job([args](auto exec) { gather_rows(args, exec); });
            }},
           {"gather_rows.scatter_add",
            "rows added where they came from",
@@ -48,8 +37,7 @@ std::vector<Benchmark> gather_rows_benchmarks() {
                                            .cols = cols,
                                            .d_out_ld = cols,
                                            .d_x_ld = cols};
-             const Cost cost = scatter_cost(static_cast<double>(rows), static_cast<double>(x_rows), static_cast<double>(cols));
-             return arena.job(cost, [args](auto exec) { scatter_add_rows(args, exec); });
+             return arena.job([args](auto exec) { scatter_add_rows(args, exec); });
            }}};
 }
 

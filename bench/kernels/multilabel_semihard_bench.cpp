@@ -26,10 +26,7 @@ std::vector<Benchmark> multilabel_semihard_benchmarks() {
                                          .capacity = capacity,
                                          .seed = 1};
              args.workspace = arena.workspace(multilabel_semihard_workspace(args));
-             const double n = static_cast<double>(rows), room = static_cast<double>(capacity);
-             // An anchor's farthest positive and what is nearer, counted; the same, the fine and the coarse rows, written.
-             return arena.job({6 * n * n + 4 * n + 12 * room, 0, 6 * n * n * 10 / 32 + 12 * room / 32},
-                              [args](auto exec) { multilabel_semihard(args, exec); });
+             return arena.job([args](auto exec) { multilabel_semihard(args, exec); });
            }}};
 }
 

@@ -9,25 +9,6 @@ namespace swath::bench {
 
 using namespace kernels;
 
-namespace {
-
-/// By the runs of tiles of both passes: the bank and its labels for every block of rows, the rows for every run (each sector
-/// for two of its columns at a time), partial gradients written so too and read once.
-double nca_sectors(const NcaLossArgs& args) {
-  const nca_plan::Cuda plan(args);
-  const auto blocks = [&](std::int64_t rows) { return static_cast<double>((args.batch + rows - 1) / rows); };
-  const double bank = static_cast<double>(args.rows * args.cols) * static_cast<double>(size_of(args.bank_type)) / 32;
-  const double labels = static_cast<double>(args.rows * label_words(args.classes)) / 4;
-  const double rows = static_cast<double>(args.batch * args.cols) / 4;
-  const double runs = static_cast<double>(plan.gradient_runs);
-  const auto pass = [&](std::int64_t block) { return blocks(block) * static_cast<double>(plan.spans) * (bank + labels); };
-  const double sums = static_cast<double>(plan.statistics_runs * args.batch);
-  return pass(plan.kStatisticsRows) + pass(plan.kGradientRows) + rows * (static_cast<double>(plan.statistics_runs) + runs) +
-         sums + rows * runs * 1.5 + rows;
-}
-
-}  // namespace
-
 std::vector<Benchmark> nca_loss_benchmarks() {
   return {{"nca_loss",
            "NCA against a memory bank, with the gradient",
@@ -55,10 +36,13 @@ std::vector<Benchmark> nca_loss_benchmarks() {
              args.bank = arena.uniform(rows * cols, args.bank_type);
              args.workspace = arena.workspace(nca_loss_workspace(args));
              const double n = static_cast<double>(batch), width = static_cast<double>(cols), bank = static_cast<double>(rows);
-             const double bytes = bank * (width * static_cast<double>(size_of(args.bank_type)) +
-                                          8 * static_cast<double>(label_words(args.classes)));
-             return arena.job({bytes + 8 * n * width, 6 * n * bank * width, nca_sectors(args)},
-                              [args](auto exec) { nca_loss(args, exec); });
+             Job job = arena.job([args](auto exec) { nca_loss(args, exec); });
+             // One pass over the bank, and each product once, would do.
+             job.cost.bytes = bank * (width * static_cast<double>(size_of(args.bank_type)) +
+                                      8 * static_cast<double>(label_words(args.classes))) +
+                              8 * n * width;
+             job.cost.flops = 6 * n * bank * width;
+             return job;
            }}};
 }
 

@@ -22,8 +22,7 @@ Job average_forward(Arena& arena, const Sizes& sizes) {
   const std::int64_t in = shape.n * shape.positions * shape.channels, out = shape.n * shape.channels;
   args.x = arena.uniform(in, shape.dtype);
   args.y = arena.output<float>(out);
-  const double bytes = static_cast<double>(in) * static_cast<double>(size_of(shape.dtype)) + 4 * static_cast<double>(out);
-  return arena.job(streaming(bytes, static_cast<double>(in)), [args](auto exec) { average_pool(args, exec); });
+  return arena.job([args](auto exec) { average_pool(args, exec); });
 }
 
 Job average_backward(Arena& arena, const Sizes& sizes) {
@@ -32,9 +31,7 @@ Job average_backward(Arena& arena, const Sizes& sizes) {
   const std::int64_t in = args.n * args.positions * args.channels, out = args.n * args.channels;
   args.d_y = arena.uniform(out);
   args.d_x = arena.output(in, args.dtype);
-  const double written = static_cast<double>(in) * static_cast<double>(size_of(args.dtype));
-  const Cost cost = streaming(written + 4 * static_cast<double>(out), static_cast<double>(in));
-  return arena.job(cost, [args](auto exec) { average_pool_backward(args, exec); });
+  return arena.job([args](auto exec) { average_pool_backward(args, exec); });
 }
 
 }  // namespace

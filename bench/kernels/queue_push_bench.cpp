@@ -19,9 +19,7 @@ std::vector<Benchmark> queue_push_benchmarks() {
                                       .cols = cols,
                                       .keys_ld = cols,
                                       .capacity = capacity};
-             const double n = static_cast<double>(rows);
-             return arena.job({8 * n * static_cast<double>(cols), 0, n * static_cast<double>(cols) / 4 + n},
-                              [args](auto exec) { queue_push(args, exec); });
+             return arena.job([args](auto exec) { queue_push(args, exec); });
            }}};
 }
 

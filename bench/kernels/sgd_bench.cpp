@@ -14,8 +14,7 @@ std::vector<Benchmark> sgd_benchmarks() {
                                 .value = arena.uniform(n),
                                 .buffer = arena.output<float>(n),
                                 .momentum = 0.9f};
-             return arena.job(streaming(20 * static_cast<double>(n), 6 * static_cast<double>(n)),
-                              [args](auto exec) { sgd(args, exec); });
+             return arena.job([args](auto exec) { sgd(args, exec); });
            }}};
 }
 

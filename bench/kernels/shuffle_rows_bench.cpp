@@ -14,9 +14,7 @@ std::vector<Benchmark> shuffle_rows_benchmarks() {
                                         .place = arena.output<std::int32_t>(rows),
                                         .rows = rows,
                                         .seed = 1};
-             const double n = static_cast<double>(rows);
-             // Places in order, the order scattered, a sector each; every warp reads the step.
-             return arena.job({12 * n, 0, n / 8 + n + n / 32}, [args](auto exec) { shuffle_rows(args, exec); });
+             return arena.job([args](auto exec) { shuffle_rows(args, exec); });
            }}};
 }
 

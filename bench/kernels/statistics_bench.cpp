@@ -17,8 +17,7 @@ std::vector<Benchmark> statistics_benchmarks() {
                                      .capacity = sizes["capacity"]};
              const float* scalars = arena.uniform(kStatisticsWidth);
              for (std::size_t i = 0; i < args.values.size(); ++i) args.values[i] = scalars + i;
-             // One sector for every scalar read and one for each written, which a thread of its own handles.
-             return arena.job({136, 0, 2 * kStatisticsWidth + 2}, [args](auto exec) { push_statistics(args, exec); });
+             return arena.job([args](auto exec) { push_statistics(args, exec); });
            }}};
 }
 

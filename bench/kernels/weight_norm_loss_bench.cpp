@@ -24,9 +24,7 @@ std::vector<Benchmark> weight_norm_loss_benchmarks() {
                                  .factor = 0.5f};
              args.loss = arena.output<float>(1);
              args.workspace = arena.workspace(weight_norm_loss_workspace(args));
-             const double n = static_cast<double>(rows * cols);
-             return arena.job({16 * n, 8 * n, 2 * 3 * n / 8 + 4 * static_cast<double>(rows)},
-                              [args](auto exec) { weight_norm_loss(args, exec); });
+             return arena.job([args](auto exec) { weight_norm_loss(args, exec); });
            }}};
 }
 

@@ -58,6 +58,8 @@ void ParameterBlock::allocate(Device& device, BlockUse use) {
     }
     ranges_[static_cast<std::size_t>(group)].end = total;
   }
+  // A dry device keeps no values.
+  const bool starts = use == BlockUse::trained && device.kind() != DeviceKind::dry;
   values_ = Tensor::zeros(device, {total}, DType::f32, Tag::weights);
   if (use == BlockUse::trained) grads_ = Tensor::zeros(device, {total}, DType::f32, Tag::grads);
   std::vector<float> host;
@@ -66,6 +68,7 @@ void ParameterBlock::allocate(Device& device, BlockUse use) {
     p.value = slice(values_, p.place.begin, p.shape);
     if (use == BlockUse::copy) continue;
     p.grad = slice(grads_, p.place.begin, p.shape);
+    if (!starts) continue;
     host.assign(static_cast<std::size_t>(p.shape.numel()), 0.0f);
     inits_[i](host.data(), p.shape);
     p.value.copy_from_host(host.data());
@@ -78,7 +81,7 @@ void ParameterBlock::allocate(Device& device, BlockUse use) {
     Buffer& b = buffers_[i];
     b.value = slice(buffer_values_, begin, b.shape);
     begin += aligned(b.shape.numel());
-    if (use == BlockUse::copy) continue;
+    if (!starts) continue;
     host.assign(static_cast<std::size_t>(b.shape.numel()), 0.0f);
     buffer_inits_[i](host.data(), b.shape);
     b.value.copy_from_host(host.data());
