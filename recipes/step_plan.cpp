@@ -92,8 +92,12 @@ StepPlan plan_step(const TrainOptions& options, const StepSizes& asked) {
   const auto rows = static_cast<std::size_t>(plan.sizes.rows);
   const std::vector<std::int64_t> numbers(rows);
   const std::vector<std::uint64_t> labels(rows * static_cast<std::size_t>(split.labels().words()));
-  const Batch batch{.rows = numbers.data(), .labels = labels.data(), .n = plan.sizes.rows};
+  Batch batch;
+  batch.rows = numbers.data();
+  batch.labels = labels.data();
+  batch.n = plan.sizes.rows;
   for (const std::uint64_t number : {0, 1}) {
+    step.drain();
     ledger.clear();
     scalars.set_step(number);
     step.run(batch);
