@@ -63,7 +63,7 @@ const char* library_of(const std::string& kernel) {
 }
 
 const char* name_of(kernels::Math math) {
-  constexpr const char* kNames[] = {"f32", "tf32", "bf16"};
+  constexpr const char* kNames[] = {"f32", "tf32", "bf16", "f16"};
   return kNames[static_cast<int>(math)];
 }
 
@@ -101,9 +101,9 @@ std::string totals_text(const StepPlan& plan) {
   for (std::size_t i = 0; i < accelerators().size(); ++i) {
     const Accelerator& a = accelerators()[i];
     text += fmt::format(
-        "{}: at least {:.2f} ms a step, at most {:.0f} img/s ({:.2f} TB/s; {:.0f} bf16, {:.0f} tf32, {:.1f} f32 "
+        "{}: at least {:.2f} ms a step, at most {:.0f} img/s ({:.2f} TB/s; {:.0f} in 16 bits, {:.0f} tf32, {:.1f} f32 "
         "TFLOP/s; {})\n",
-        a.name, total.seconds[i] * 1e3, images / total.seconds[i], a.bandwidth / 1e12, a.bf16 / 1e12, a.tf32 / 1e12,
+        a.name, total.seconds[i] * 1e3, images / total.seconds[i], a.bandwidth / 1e12, a.half / 1e12, a.tf32 / 1e12,
         a.f32 / 1e12, a.source);
   }
   return text + "engines of cuDNN and algorithms of cuBLASLt: unknown without a device\n";
@@ -170,7 +170,16 @@ const std::array<Accelerator, 2>& accelerators() {
 }
 
 double Accelerator::peak(kernels::Math math) const {
-  return math == kernels::Math::bf16 ? bf16 : math == kernels::Math::tf32 ? tf32 : f32;
+  switch (math) {
+    case kernels::Math::f32:
+      return f32;
+    case kernels::Math::tf32:
+      return tf32;
+    case kernels::Math::bf16:
+    case kernels::Math::f16:
+      return half;
+  }
+  return f32;
 }
 
 double Accelerator::bound(const kernels::Cost& cost) const {
@@ -202,7 +211,7 @@ Json step_json(const TrainOptions& options, const StepPlan& plan) {
                        {"name", a.name},
                        {"source", a.source},
                        {"bytes_per_second", a.bandwidth},
-                       {"flops_per_second", {{"f32", a.f32}, {"tf32", a.tf32}, {"bf16", a.bf16}}}});
+                       {"flops_per_second", {{"f32", a.f32}, {"tf32", a.tf32}, {"bf16", a.half}, {"f16", a.half}}}});
   for (const auto& [name, peak] : plan.memory) memory[name] = peak;
   const StepSizes& sizes = plan.sizes;
   return {{"estimate", true},

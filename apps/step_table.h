@@ -11,7 +11,7 @@ namespace swath::app {
 /// Peaks by the maker's data sheet: bytes and dense operations per second.
 struct Accelerator {
   const char *key, *name, *source;
-  double bandwidth, f32, tf32, bf16;
+  double bandwidth, f32, tf32, half;
 
   double peak(kernels::Math math) const;
   /// Seconds that no implementation of this plan can go below: an estimate from the peaks, not a measurement.

@@ -8,7 +8,7 @@
 namespace swath::kernels {
 
 /// In what a kernel multiplies, which decides the peak that it is held against.
-enum class Math : std::uint8_t { f32, tf32, bf16 };
+enum class Math : std::uint8_t { f32, tf32, bf16, f16 };
 
 /// The work of one call.
 struct Cost {
@@ -64,6 +64,7 @@ struct FillArgs;
 struct GatherRowsArgs;
 struct IntraRandomArgs;
 struct LabelSimilarityArgs;
+struct LossScaleArgs;
 struct MarginLossArgs;
 struct MaxPoolArgs;
 struct MaxPoolBackwardArgs;
@@ -113,6 +114,7 @@ void gather_rows(const GatherRowsArgs&, DryRun);
 void scatter_add_rows(const ScatterAddRowsArgs&, DryRun);
 void intra_random(const IntraRandomArgs&, DryRun);
 void label_similarity(const LabelSimilarityArgs&, DryRun);
+void loss_scale(const LossScaleArgs&, DryRun);
 void margin_loss(const MarginLossArgs&, DryRun);
 void bank_init(const BankInitArgs&, DryRun);
 void bank_update(const BankUpdateArgs&, DryRun);

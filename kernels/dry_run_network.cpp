@@ -9,6 +9,7 @@
 #include "kernels/dry_run_text.h"
 #include "kernels/elementwise.h"
 #include "kernels/ema.h"
+#include "kernels/loss_scale.h"
 #include "kernels/nonfinite.h"
 #include "kernels/pool.h"
 #include "kernels/sgd.h"
@@ -162,9 +163,8 @@ void average_pool(const AveragePoolArgs& args, DryRun run) {
 void average_pool_backward(const AveragePoolBackwardArgs& args, DryRun run) {
   const double out = static_cast<double>(args.n * args.channels), in = out * static_cast<double>(args.positions);
   const double written = in * size(args.dtype);
-  // d_y is read again at every position.
   run.ledger->record("average_pool_backward", shape_text({args.n, args.positions, args.channels}, args.dtype),
-                     {.read = 4 * out, .written = written, .flops = in, .sectors = (written + 4 * in) / 32});
+                     streaming(4 * out, written, in));
 }
 
 void copy_columns(const CopyColumnsArgs& args, DryRun run) {
@@ -205,6 +205,11 @@ void column_sums(const ColumnSumsArgs& args, DryRun run) {
 void nonfinite(const NonfiniteArgs& args, DryRun run) {
   run.ledger->record("nonfinite", shape_text({args.n}, args.dtype),
                      streaming(static_cast<double>(args.n) * size(args.dtype), 0));
+}
+
+void loss_scale(const LossScaleArgs& args, DryRun run) {
+  const double n = static_cast<double>(args.n);
+  run.ledger->record("loss_scale", shape_text({args.n}, DType::f32), streaming(4 * n, 4 * n, n));
 }
 
 void push_statistics(const PushStatisticsArgs& args, DryRun run) {

@@ -18,8 +18,7 @@ std::vector<Benchmark> loss_scale_benchmarks() {
                                       .grad = arena.uniform(n),
                                       .state = reinterpret_cast<LossScaleState*>(arena.put(state)),
                                       .counters = arena.output<std::uint32_t>(loss_scale_counters())};
-             return arena.job(streaming(8 * static_cast<double>(n), static_cast<double>(n)),
-                              [args](auto exec) { loss_scale(args, exec); });
+             return arena.job([args](auto exec) { loss_scale(args, exec); });
            }}};
 }
 

@@ -51,7 +51,8 @@ void DryBackend::convolve(const ConvGeometry& g, Pass pass) {
   const double y = element * static_cast<double>(g.output_shape().numel());
   const double flops = 2 * static_cast<double>(g.output_shape().numel()) * static_cast<double>(g.r * g.s * g.c);
   const kernels::Math exact = math_ == Float32Math::tf32 ? kernels::Math::tf32 : kernels::Math::f32;
-  const kernels::Math math = g.dtype == DType::bf16 ? kernels::Math::bf16 : exact;
+  const kernels::Math half = g.dtype == DType::bf16 ? kernels::Math::bf16 : kernels::Math::f16;
+  const kernels::Math math = g.dtype == DType::f32 ? exact : half;
   const double written = pass == Pass::forward ? y : pass == Pass::backward_data ? x : w;
   constexpr const char* kNames[] = {"conv_forward", "conv_backward_data", "conv_backward_weight"};
   ledger_.record(kNames[static_cast<int>(pass)], text_of(g),
