@@ -27,6 +27,13 @@ std::function<void(TrainOptions&)> frozen_with(const char* miner) {
   };
 }
 
+std::function<void(TrainOptions&)> frozen_with_loss(const char* loss) {
+  return [loss](TrainOptions& options) {
+    options.loss.name = loss;
+    options.model.frozen = true;
+  };
+}
+
 std::function<void(TrainOptions&)> recipe(const char* name) {
   return [name](TrainOptions& options) { options.recipe = name; };
 }
@@ -83,8 +90,11 @@ INSTANTIATE_TEST_SUITE_P(Recipes, StepPlanOf,
                                            Case{"baseline_intra_random", frozen_with("intra_random")},
                                            Case{"baseline_multilabel_semihard", frozen_with("multilabel_semihard")},
                                            Case{"baseline_bf16", [](TrainOptions& options) { options.precision = "bf16"; }},
-                                           Case{"bier", recipe("bier")}, Case{"dac", dac}, Case{"diva", recipe("diva")},
-                                           Case{"sndl", sndl}),
+                                           Case{"baseline_fp16", [](TrainOptions& options) { options.precision = "fp16"; }},
+                                           Case{"baseline_binomial", frozen_with_loss("binomial")},
+                                           Case{"baseline_nca", frozen_with_loss("nca")},
+                                           Case{"baseline_bce", frozen_with_loss("bce")}, Case{"bier", recipe("bier")},
+                                           Case{"dac", dac}, Case{"diva", recipe("diva")}, Case{"sndl", sndl}),
                          [](const auto& test) { return std::string(test.param.name); });
 
 TEST(DryDevice, TakesDownCopiesAndFillsAndGivesZeros) {
