@@ -238,7 +238,7 @@ void weight_norm_loss(const WeightNormLossArgs& args, DryRun run) {
                       .written = 4 * written,
                       .flops = 4 * weights,
                       .sectors = (2 * weights + written) / 8 + 2 * rows,
-                      .launches = 2});
+                      .launches = args.loss ? 2 : 1});
 }
 
 void moco_loss(const MocoLossArgs& args, DryRun run) {
