@@ -170,7 +170,8 @@ void add_doctor(CLI::App& app, Request& request) {
   size("--classes", args->sizes.classes, "Classes; 43 or 19 for BigEarthNet, else 60", 65536);
   size("--images", args->sizes.images, "Images of the training split, which a memory bank holds; 10000", 1 << 28);
   size("--crop", args->crop, "Side of the crop (short for --set crop=…)", 4096);
-  options.push_back(command->add_option("--precision", args->precision, "fp32, tf32, bf16 or fp16 (short for --set precision=…)"));
+  options.push_back(
+      command->add_option("--precision", args->precision, "fp32, tf32, bf16 or fp16 (short for --set precision=…)"));
   options.push_back(command->add_option("--memory", args->memory, "Also say which batch is the largest in so much memory: 80GB")
                         ->transform(CLI::AsSizeValue(true)));
   for (CLI::Option* option : options) option->needs(step);
