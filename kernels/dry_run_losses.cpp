@@ -51,7 +51,7 @@ double moco_sectors(const MocoLossArgs& args, const moco_plan::Cuda& plan) {
   const double pairs = number(args.rows * args.capacity), cols = number(args.cols);
   const double partials = number(plan.splits * args.rows * args.cols);
   const double products = tiles(args.capacity) * tiles(args.rows) * 128 * cols / 8 + pairs / 8;
-  const double passes = pairs / 8 + 3 * pairs / 8 + pairs;
+  const double passes = pairs / 8 + 3 * pairs / 8 + pairs / 2;
   const double gradients = tiles(args.cols) * tiles(args.rows) * number(args.capacity) * 128 / 8 + 2 * partials / 8;
   return products + passes + gradients + 2 * number(args.rows) * cols / 8;
 }

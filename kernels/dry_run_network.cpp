@@ -30,6 +30,17 @@ double there(const void* array) { return array ? 1 : 0; }
 
 double reread(GradMode mode) { return mode == GradMode::accumulate ? 1 : 0; }
 
+/// Elements of an optimiser's stretches.
+template <class Args>
+double updated(const Args& args) {
+  double n = 0;
+  for (std::int64_t i = 0; i < args.count; ++i) {
+    const UpdateStretch& stretch = args.stretches[static_cast<std::size_t>(i)];
+    n += static_cast<double>(stretch.end - stretch.begin);
+  }
+  return n;
+}
+
 /// n elements of one type: so many arrays read, one written.
 void arrays(DryRun run, const char* kernel, std::int64_t n, DType type, double inputs, double flops) {
   const double count = static_cast<double>(n), bytes = count * size(type);
@@ -54,16 +65,13 @@ std::string pool_text(const Geometry& g, DType type) {
 }  // namespace
 
 void adam(const AdamArgs& args, DryRun run) {
-  double n = 0;
-  for (std::int64_t i = 0; i < args.count; ++i)
-    n += static_cast<double>(args.stretches[static_cast<std::size_t>(i)].end -
-                             args.stretches[static_cast<std::size_t>(i)].begin);
+  const double n = updated(args);
   run.ledger->record("adam", shape_text({static_cast<std::int64_t>(n)}, DType::f32), streaming(16 * n, 12 * n, 14 * n));
 }
 
 void sgd(const SgdArgs& args, DryRun run) {
-  const double n = static_cast<double>(args.n), arrays = 1 + there(args.buffer);
-  run.ledger->record("sgd", shape_text({args.n}, DType::f32),
+  const double n = updated(args), arrays = 1 + there(args.buffer);
+  run.ledger->record("sgd", shape_text({static_cast<std::int64_t>(n)}, DType::f32),
                      streaming(4 * n * (1 + arrays), 4 * n * arrays, (4 + 2 * there(args.buffer)) * n));
 }
 
@@ -136,22 +144,6 @@ void batch_norm_pool_backward(const BatchNormPoolBackwardArgs& args, DryRun run)
                       .sectors = (2 * in * bytes + written + 18 * incoming) / 32,
                       .launches = 2,
                       .unfused = 3 * second * out * bytes + out * (bytes + 8) + 8 * in * bytes + written});
-}
-
-void max_pool(const MaxPoolArgs& args, DryRun run) {
-  const auto [in, out, bytes] = pool_sizes(args, args.dtype);
-  const double index = there(args.index);
-  // A window of 9 at each output.
-  run.ledger->record("max_pool", pool_text(args, args.dtype),
-                     {.read = in * bytes, .written = out * (bytes + index), .sectors = out * (10 * bytes + index) / 32});
-}
-
-void max_pool_backward(const MaxPoolBackwardArgs& args, DryRun run) {
-  const auto [in, out, bytes] = pool_sizes(args, args.dtype);
-  // Every output is looked at by the 9 pixels of its window.
-  run.ledger->record(
-      "max_pool_backward", pool_text(args, args.dtype),
-      {.read = out * (bytes + 1), .written = in * bytes, .flops = out, .sectors = (in * bytes + 9 * out * (bytes + 1)) / 32});
 }
 
 void average_pool(const AveragePoolArgs& args, DryRun run) {
