@@ -1,7 +1,6 @@
 #include "kernels/moco_loss.h"
 
 #include "bench/kernels/all.h"
-#include "kernels/moco_loss_plan.h"
 
 namespace swath::bench {
 
@@ -25,6 +24,7 @@ std::vector<Benchmark> moco_loss_benchmarks() {
                                .keys_ld = cols,
                                .d_queries_ld = cols};
              args.workspace = arena.workspace(moco_loss_workspace(args));
+             const double n = static_cast<double>(rows), width = static_cast<double>(cols);
              Job job = arena.job([args](auto exec) { moco_loss(args, exec); });
              // The products need not go through memory.
              job.cost.bytes = 4 * width * (3 * n + static_cast<double>(capacity));

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "bench/kernels/all.h"
-#include "kernels/nca_loss_plan.h"
+#include "kernels/label_mask.h"
 
 namespace swath::bench {
 
@@ -35,6 +35,7 @@ std::vector<Benchmark> nca_loss_benchmarks() {
                               .temperature = 0.05f * std::sqrt(static_cast<float>(cols) / 3)};
              args.bank = arena.uniform(rows * cols, args.bank_type);
              args.workspace = arena.workspace(nca_loss_workspace(args));
+             const double n = static_cast<double>(batch), width = static_cast<double>(cols), bank = static_cast<double>(rows);
              Job job = arena.job([args](auto exec) { nca_loss(args, exec); });
              // One pass over the bank, and each product once, would do.
              job.cost.bytes = bank * (width * static_cast<double>(size_of(args.bank_type)) +
