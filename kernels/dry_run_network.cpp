@@ -2,6 +2,7 @@
 #include "kernels/adam.h"
 #include "kernels/augment.h"
 #include "kernels/batch_norm.h"
+#include "kernels/batch_norm_join.h"
 #include "kernels/batch_norm_pool.h"
 #include "kernels/columns.h"
 #include "kernels/dropout.h"
@@ -118,6 +119,19 @@ void batch_norm_backward(const BatchNormBackwardArgs& args, DryRun run) {
   const double relu = args.activation == Activation::relu ? 3 : 0;
   cost.unfused = pass * (3 * second + relu + 4 * (1 + shortcut)) + inputs;
   run.ledger->record("batch_norm_backward", shape_text({args.rows, args.channels}, args.dtype), cost);
+}
+
+void batch_norm_join(const BatchNormJoinArgs& args, DryRun run) {
+  const double n = 4 * static_cast<double>(args.channels);
+  run.ledger->record("batch_norm_join", shape_text({args.slices, args.channels}, DType::f32),
+                     streaming(n * (2 * static_cast<double>(args.slices) + 2 * there(args.running_mean)),
+                               n * (2 + 2 * there(args.running_mean)), n * static_cast<double>(args.slices)));
+}
+
+void batch_norm_join_backward(const BatchNormJoinBackwardArgs& args, DryRun run) {
+  const double n = static_cast<double>(args.rows * args.channels), pass = n * size(args.dtype);
+  run.ledger->record("batch_norm_join_backward", shape_text({args.rows, args.channels}, args.dtype),
+                     streaming(2 * pass, pass, 5 * n));
 }
 
 void batch_norm_pool(const BatchNormPoolArgs& args, DryRun run) {
