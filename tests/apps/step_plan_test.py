@@ -118,7 +118,7 @@ class StepPlan(Program):
         self.assertEqual(self.json(*RESNET50, "--memory", "1MB")["largest_batch"], 0)
 
     def test_nothing_is_allocated(self):
-        self.plan("--rows", "4096")
+        self.json("doctor", "--step", "--set", "model.backbone=resnet50", "--rows", "4096")
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
         self.assertLess(peak, 512, "MiB")
 
