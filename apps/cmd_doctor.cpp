@@ -15,6 +15,7 @@
 #include "apps/step_table.h"
 #include "data/geotiff.h"
 #include "engine/device/device.h"
+#include "engine/dist/ranks.h"
 #include "recipes/version.h"
 #include "retrieval/retriever.h"
 
@@ -101,6 +102,9 @@ std::vector<Finding> examine() {
   const bool geotiff = geotiff_supported();
   findings.push_back({"GeoTIFF", geotiff ? "GDAL" : "not in this build", geotiff,
                       geotiff ? "" : "install libgdal-dev and configure again; packed data need no GDAL"});
+  const bool ranks = ranks_available();
+  findings.push_back({"several ranks", ranks ? "MPI" : "not in this build", ranks,
+                      ranks ? "" : "install libopenmpi-dev and openmpi-bin, and configure again"});
   const bool converter = on_path("rsvg-convert");
   findings.push_back({"pictures", converter ? "SVG, and PNG through rsvg-convert" : "SVG only", converter,
                       converter ? "" : "install librsvg2-bin for PNG"});
