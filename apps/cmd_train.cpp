@@ -25,8 +25,8 @@ struct TrainArgs {
 
 /// Keys that a continued run may change; everything else would make it another run.
 bool may_change(const std::string& key) {
-  for (const char* free :
-       {"epochs", "device", "graph", "autotune", "data.root", "data.packed", "pack.", "validation.", "run.", "tracking."})
+  for (const char* free : {"epochs", "device", "graph", "autotune", "data.root", "data.packed", "pack.", "validation.", "run.",
+                           "tracking.", "ranks.timeout"})
     if (key.rfind(free, 0) == 0) return true;
   return false;
 }
@@ -213,6 +213,7 @@ void train(const TrainArgs& args, const Plan& plan, Communicator& ranks, Output&
   // Device and data come before the run folder, so that a mistake leaves no empty run behind.
   const TrainOptions& options = plan.options;
   const std::unique_ptr<Device> device = open_device(options);
+  require_cpu(*device, ranks);
   const PackedSet data = open_shared_data(options, ranks);
   RunDir run = open_run(plan, ranks);
   if (ranks.leads()) run.write_versions(*device);
@@ -246,8 +247,6 @@ void run_train(const TrainArgs& args, Output& output) {
   const Plan first = first_plan(args);
   const std::unique_ptr<Communicator> ranks = join_ranks(first.options.ranks);
   if (!ranks->leads()) log::logger().set_level(spdlog::level::err);
-  if (!ranks->alone() && first.options.device != "cpu")
-    throw UserError("several ranks train on CPUs in this build; set device=cpu, or start one process");
   try {
     train(args, plan_run(args, first, *ranks), *ranks, output);
   } catch (const RankError&) {

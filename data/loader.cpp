@@ -101,7 +101,7 @@ struct Loader::Impl {
       const std::lock_guard lock(mutex);
       busy = false;
       ended = true;
-      error = failure;
+      error = std::move(failure);  // the last reference of this thread
       changed.notify_all();
     }
   }

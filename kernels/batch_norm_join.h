@@ -1,6 +1,6 @@
 // Batch normalisation of a batch whose rows several processes hold in slices (methods.md §2), beside the kernels of
 // batch_norm.h, which see one slice: its statistics are joined before batch_norm_apply, and batch_norm_backward's d_x, which
-// lacks what the other slices add to its two sums, is corrected. Activations are rows × channels, f32 or bf16.
+// lacks what the other slices add to its two sums, is corrected. Activations are rows × channels, f32, bf16 or f16.
 #pragma once
 #include "kernels/batch_norm.h"
 

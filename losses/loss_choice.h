@@ -26,7 +26,7 @@ struct LossOptions {
 enum class LossRows : std::uint8_t {
   triplets,    // rows of one category, or images with a miner of multi-hot labels; row_class, row_count, triplets
   categories,  // rows of one category: row_class, row_count
-  images       // the images: labels, index
+  images       // the images: labels, and index where the loss reads it
 };
 
 /// What a loss is built from.
@@ -43,8 +43,10 @@ struct LossContext {
   const NcaOptions& nca;
 };
 
-/// Both throw UserError for an unknown name, listing those that exist; make_loss also as the loss's constructor.
+/// All throw UserError for an unknown name, listing those that exist; make_loss also as the loss's constructor.
 LossRows loss_rows(const LossOptions& options);
+/// Whether the loss reads LossInput::index.
+bool loss_reads_index(const LossOptions& options);
 std::unique_ptr<Loss> make_loss(const LossOptions& options, const LossContext& context);
 
 }  // namespace swath

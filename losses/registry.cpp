@@ -34,20 +34,21 @@ const std::vector<MinerEntry>& miners() {
 struct LossEntry {
   const char* name;
   LossRows rows;
+  bool index;
   std::function<std::unique_ptr<Loss>(const LossContext&)> make;
 };
 
 const std::vector<LossEntry>& losses() {
   static const std::vector<LossEntry> entries{
-      {"margin", LossRows::triplets,
+      {"margin", LossRows::triplets, false,
        [](const LossContext& c) { return std::make_unique<MarginLoss>(c.block, c.margin, c.classes); }},
-      {"binomial", LossRows::categories,
+      {"binomial", LossRows::categories, false,
        [](const LossContext& c) { return std::make_unique<BinomialLoss>(c.block, std::vector{c.width}, c.binomial); }},
-      {"nca", LossRows::images,
+      {"nca", LossRows::images, true,
        [](const LossContext& c) {
          return std::make_unique<NcaLoss>(c.device, c.nca, c.labels, c.images, c.classes, c.width, c.seed);
        }},
-      {"bce", LossRows::images,
+      {"bce", LossRows::images, false,
        [](const LossContext& c) { return std::make_unique<BceLoss>(c.block, c.width, c.classes, c.seed); }},
   };
   return entries;
@@ -77,6 +78,8 @@ std::unique_ptr<Miner> make_miner(const MinerOptions& options) { return named(mi
 std::vector<std::string> LossOptions::loss_names() { return names_of(losses()); }
 
 LossRows loss_rows(const LossOptions& options) { return named(losses(), "loss", options.name).rows; }
+
+bool loss_reads_index(const LossOptions& options) { return named(losses(), "loss", options.name).index; }
 
 std::unique_ptr<Loss> make_loss(const LossOptions& options, const LossContext& context) {
   return named(losses(), "loss", options.name).make(context);

@@ -6,7 +6,10 @@
 namespace swath {
 
 BatchLoss::BatchLoss(const TrainOptions& options, std::int64_t classes)
-    : classes_(classes), rows_per_class_(options.sampler.images_per_class), rows_(loss_rows(options.loss)) {
+    : classes_(classes),
+      rows_per_class_(options.sampler.images_per_class),
+      rows_(loss_rows(options.loss)),
+      index_(loss_reads_index(options.loss)) {
   if (rows_ == LossRows::triplets) miner_ = make_miner(options.miner);
   if (miner_ && miner_->multi_hot() && options.margin.class_specific)
     throw UserError(

@@ -17,7 +17,7 @@ class BatchLoss {
   BatchLoss(const TrainOptions& options, std::int64_t classes);
 
   /// Whether the loss reads DeviceBatch::index.
-  bool needs_index() const { return rows_ == LossRows::images; }
+  bool needs_index() const { return index_; }
   /// The loss of the batch's embedding (N×D, row i of image i), with what it reports: on rows of one category, drawn from the
   /// batch, or on the images themselves. `loss` is of the kind that options.loss names.
   Objective objective(Tape& tape, const DeviceBatch& batch, const Var& embedding, Loss& loss) const;
@@ -30,6 +30,7 @@ class BatchLoss {
 
   std::int64_t classes_, rows_per_class_;
   LossRows rows_;
+  bool index_;
   std::unique_ptr<Miner> miner_;  // null where the loss reads no triplets
 };
 

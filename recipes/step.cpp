@@ -99,8 +99,10 @@ void TrainStep::load_pixels(const Batch& batch) {
 
 void TrainStep::load(const Batch& batch) {
   if (batch.n < ranks_.size())
-    throw UserError(fmt::format("a batch of {} images leaves nothing to some of {} ranks; choose larger batches{}", batch.n,
-                                ranks_.size(), " (sampler.*; sampler.last=drop for shuffled ones) or fewer ranks"));
+    throw UserError(
+        fmt::format("a batch of {} images leaves nothing to some of {} ranks; choose larger batches (sampler.*; "
+                    "sampler.last=drop for shuffled ones) or fewer ranks",
+                    batch.n, ranks_.size()));
   max_rows_ = std::max(batch.n, max_rows_);
   load_pixels(batch);
   if (!input_.labels.defined() || input_.labels.size(0) < batch.n) {

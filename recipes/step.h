@@ -18,7 +18,7 @@ namespace swath {
 /// What one step reported.
 struct StepStatistics {
   std::uint64_t step = 0;
-  std::vector<float> values;  // loss, then Recipe::statistic_names()
+  std::vector<float> values;  // as TrainStep::names()
 };
 
 /// Steps of one shape queue the same work.

@@ -110,9 +110,8 @@ struct Trainer::Impl {
 
   void require_equal_ranks() {
     if (ranks.alone()) return;
-    Json config = config_to_json(options);
-    config.erase("device");  // ranks of one machine have a GPU each
-    require_agreement(ranks, "a configuration", config.dump());
+    require_agreement(ranks, "a configuration", config_to_json(options).dump());
+    require_cpu(device, ranks);
     for (const auto& [name, split] : {std::pair{"training", &data.train}, {"validation", &data.val}, {"test", &data.test}})
       require_agreement(ranks, fmt::format("{} images or labels", name), fmt::format("{:016x}", split->content_checksum()));
   }
@@ -133,11 +132,11 @@ struct Trainer::Impl {
       ranks.barrier();
       return;
     }
-    require_ranks_of(read_checkpoint_info(checkpoints.latest()));
     // Rank 0 sets a damaged file aside before the others look.
     if (!ranks.leads()) ranks.barrier();
     const CheckpointInfo found = checkpoints.load_latest([this](StateVisitor& visitor) { visit_state(visitor); });
     if (ranks.leads()) ranks.barrier();
+    require_ranks_of(found);
     require_same_names(found.classes, data.train.class_names(), "the classes of the checkpoint and of the packed data");
     require_same_names(found.bands, data.train.image().bands, "the bands of the checkpoint and of the packed data");
     if (train_checksum != data.train.content_checksum())
@@ -408,10 +407,20 @@ struct Trainer::Impl {
     if (in_step && statistics_before.defined()) block.buffer_values().copy_from(statistics_before);
     const std::optional<std::uint64_t> saved = ranks.save_once([this] {
       write_checkpoint();
+      take_over_logs();
       return steps_done;
     });
     if (!saved) return fmt::format("{}; continue from the last checkpoint with --resume {}", what, run_dir.path().string());
     return fmt::format("{}; saved after step {}, continue with --resume {}", what, *saved, run_dir.path().string());
+  }
+
+  // Rank 0, which kept them, may be the one that is lost.
+  void take_over_logs() {
+    try {
+      if (!tracker) tracker.emplace(run_dir.path(), run_dir.log(), options);
+    } catch (const std::exception& error) {
+      log::warn("the logs lack the end of the run: {}", error.what());
+    }
   }
 
   void finish(ExitCode code, const std::string& sentence) {
@@ -451,6 +460,11 @@ struct Trainer::Impl {
     return result;
   }
 };
+
+void require_cpu(const Device& device, const Communicator& ranks) {
+  if (!ranks.alone() && device.is_cuda())
+    throw UserError("several ranks train on CPUs in this version; set device=cpu, or start one process");
+}
 
 Trainer::Trainer(Device& device, const TrainOptions& options, const PackedSet& data, RunDir& run, Communicator& ranks)
     : impl_(std::make_unique<Impl>(device, options, data, run, ranks)) {}

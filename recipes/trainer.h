@@ -76,4 +76,7 @@ class Trainer {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Throws UserError for a GPU that several ranks are to train on, as Trainer does.
+void require_cpu(const Device& device, const Communicator& ranks);
+
 }  // namespace swath

@@ -1,8 +1,10 @@
-// Ranks through MPI. Every call is a non-blocking one that is waited for, so that a rank that does not answer ends the wait.
+// Ranks through MPI. Once the ranks have met, every call is a non-blocking one that is waited for, so that a rank that does not
+// answer ends the wait.
 #include <mpi.h>
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <thread>
 
 #include "engine/core/log.h"
@@ -99,7 +101,11 @@ class MpiCommunicator final : public Communicator {
   }
 
   std::optional<std::uint64_t> save_once(const std::function<std::uint64_t()>& save) override {
-    if (!watch_->first_left()) return watch_->wait_for_saved();
+    // Whoever is waited for may be lost as well, and this rank then be the first.
+    while (!watch_->first_left()) {
+      if (const std::optional<std::uint64_t> step = watch_->wait_for_saved()) return step;
+      if (!watch_->first_left()) return std::nullopt;
+    }
     const std::uint64_t step = save();
     watch_->say_saved(step);
     return step;
@@ -119,9 +125,9 @@ class MpiCommunicator final : public Communicator {
     const Bytes row(whole.bytes() / static_cast<std::size_t>(rows));
     const Shares shares = shares_of(rows, 1);
     MPI_Request request;
-    check(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, whole.raw(), shares.counts.data(), shares.begins.data(),
-                          row.get(), world_, &request),
-          "MPI_Iallgatherv");
+    expect(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, whole.raw(), shares.counts.data(), shares.begins.data(),
+                           row.get(), world_, &request),
+           "MPI_Iallgatherv");
     wait(request);
   }
 
@@ -133,8 +139,8 @@ class MpiCommunicator final : public Communicator {
     const RowSlice mine = slice(rows);
     const Tensor sum = Tensor::empty(whole.device(), {std::max<std::int64_t>(mine.size * columns, 1)});
     MPI_Request request;
-    check(MPI_Ireduce_scatter(whole.data<float>(), sum.raw(), shares.counts.data(), MPI_FLOAT, MPI_SUM, world_, &request),
-          "MPI_Ireduce_scatter");
+    expect(MPI_Ireduce_scatter(whole.data<float>(), sum.raw(), shares.counts.data(), MPI_FLOAT, MPI_SUM, world_, &request),
+           "MPI_Ireduce_scatter");
     wait(request);
     std::copy_n(sum.data<float>(), mine.size * columns, whole.data<float>() + mine.begin * columns);
   }
@@ -142,23 +148,23 @@ class MpiCommunicator final : public Communicator {
   void all_reduce(const Tensor& values) override {
     if (values.numel() == 0) return;
     MPI_Request request;
-    check(MPI_Iallreduce(MPI_IN_PLACE, values.data<float>(), as_int(values.numel()), MPI_FLOAT, MPI_SUM, world_, &request),
-          "MPI_Iallreduce");
+    expect(MPI_Iallreduce(MPI_IN_PLACE, values.data<float>(), as_int(values.numel()), MPI_FLOAT, MPI_SUM, world_, &request),
+           "MPI_Iallreduce");
     wait(request);
   }
 
   void start_all_reduce(const Tensor& values) override {
     if (values.numel() == 0) return;
     under_way_.push_back(MPI_REQUEST_NULL);
-    check(MPI_Iallreduce(MPI_IN_PLACE, values.data<float>(), as_int(values.numel()), MPI_FLOAT, MPI_SUM, world_,
-                         &under_way_.back()),
-          "MPI_Iallreduce");
+    expect(MPI_Iallreduce(MPI_IN_PLACE, values.data<float>(), as_int(values.numel()), MPI_FLOAT, MPI_SUM, world_,
+                          &under_way_.back()),
+           "MPI_Iallreduce");
   }
 
   void poll_reduces() override {
     if (under_way_.empty()) return;
     int done = 0;
-    check(MPI_Testall(static_cast<int>(under_way_.size()), under_way_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
+    expect(MPI_Testall(static_cast<int>(under_way_.size()), under_way_.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
   }
 
   void finish_reduces() override {
@@ -170,8 +176,8 @@ class MpiCommunicator final : public Communicator {
     for (std::size_t done = 0; done < bytes; done += kLargestPiece) {
       const std::size_t piece = std::min(kLargestPiece, bytes - done);
       MPI_Request request;
-      check(MPI_Ibcast(static_cast<char*>(data) + done, static_cast<int>(piece), MPI_BYTE, root, world_, &request),
-            "MPI_Ibcast");
+      expect(MPI_Ibcast(static_cast<char*>(data) + done, static_cast<int>(piece), MPI_BYTE, root, world_, &request),
+             "MPI_Ibcast");
       wait(request);
     }
   }
@@ -179,7 +185,7 @@ class MpiCommunicator final : public Communicator {
   void all_gather(const void* mine, std::size_t bytes, void* all) override {
     const Bytes block(bytes);
     MPI_Request request;
-    check(MPI_Iallgather(mine, 1, block.get(), all, 1, block.get(), world_, &request), "MPI_Iallgather");
+    expect(MPI_Iallgather(mine, 1, block.get(), all, 1, block.get(), world_, &request), "MPI_Iallgather");
     wait(request);
   }
 
@@ -203,7 +209,7 @@ class MpiCommunicator final : public Communicator {
     for (int tries = 0;; ++tries) {
       int done = 0;
       const int code = MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-      if (code != MPI_SUCCESS) fail(code);
+      expect(code, "MPI_Test");
       if (done) break;
       if (tries < 1000) continue;
       std::this_thread::sleep_for(std::chrono::microseconds(20));
@@ -212,15 +218,15 @@ class MpiCommunicator final : public Communicator {
     if (watch_) watch_->leave();
   }
 
-  /// MPI may see sooner that a connection broke than the watch sees whose: it gets a moment.
-  [[noreturn]] void fail(int code) {
+  /// A call between the ranks. MPI may see sooner that a connection broke than the watch sees whose: it gets a moment.
+  void expect(int code, const char* call) {
+    if (code == MPI_SUCCESS) return;
     lost_ = true;
     for (int tries = 0; watch_ && tries < 100; ++tries) {
       watch_->check();
       std::this_thread::sleep_for(std::chrono::milliseconds(50));
     }
-    check(code, "MPI_Test");
-    throw RankError("MPI_Test failed");
+    check(code, call);
   }
 
   void check_others() {

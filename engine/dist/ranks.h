@@ -15,8 +15,7 @@ struct RankOptions {
   void fields(V& v) {
     v("sync_batch_norm", sync_batch_norm,
       "batch norm over the rows of all ranks, so that several ranks give the gradient of one; false: over each rank's own "
-      "rows, "
-      "and the running statistics are the ranks' mean");
+      "rows, and the running statistics are the ranks' mean");
     v("timeout", timeout, "seconds after which a rank that does not answer the others is given up", Range{1, 1e6});
   }
 };

@@ -310,6 +310,14 @@ class Resume(Program):
         self.assertEqual(done.returncode, 5, done.stderr)
         self.assertTrue([f for f in os.listdir(self.path("runs/wild/checkpoints")) if f.endswith(".safetensors")])
 
+    def test_a_checkpoint_without_its_header_means_the_one_before(self):
+        self.assertEqual(self.train("short", "--set", "epochs=2").returncode, 0)
+        folder = self.path("runs/short/checkpoints")
+        os.truncate(os.path.join(folder, sorted(f for f in os.listdir(folder) if f.startswith("step-"))[-1]), 20)
+        done = self.start("train", "--resume", "runs/short", "--set", "epochs=2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("WARNING", done.stderr)
+
     def test_a_flipped_byte_means_the_checkpoint_before(self):
         self.assertEqual(self.train("bytes", "--set", "epochs=2").returncode, 0)
         folder = self.path("runs/bytes/checkpoints")

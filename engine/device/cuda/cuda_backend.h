@@ -7,7 +7,7 @@
 
 namespace swath::cuda {
 
-/// Work is queued on the context's stream. Convolutions take f32 and bf16 activations; sums are float32.
+/// Work is queued on the context's stream. Convolutions take f32, bf16 and f16 activations; sums are float32.
 class CudaBackend final : public Backend {
  public:
   CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool, const DeviceOptions& options);
