@@ -17,6 +17,7 @@ ALLOWED = {
 ALLOWED["bench"] = {"kernels", "engine", "models", "losses", "data", "retrieval", "bench"}
 ALLOWED["apps"] = ALLOWED["recipes"] | {"apps", "bench"}
 CODE = (".h", ".cpp", ".cu", ".cuh")
+LARGEST_FILE = 1 << 20  # a clone brings every version of it
 TEXT = CODE + (".py", ".sh", ".md", ".txt", ".cmake", ".json", ".in", ".yml", ".supp")
 
 
@@ -59,6 +60,8 @@ def contents(root):
         (re.compile(r"\b(TODO|FIXME|XXX|HACK)\b"), "something left for later"),
     ]
     for name in tracked(root):
+        if os.path.getsize(os.path.join(root, name)) > LARGEST_FILE:
+            yield f"{name}: larger than {LARGEST_FILE} bytes"
         if name == own or name == "LICENSE" or not (name.startswith(".ci/") or name.endswith(TEXT)):
             continue
         with open(os.path.join(root, name), encoding="utf-8") as file:
