@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "engine/core/error.h"
-#include "kernels/row_slice.h"
+#include "engine/dist/communicator.h"
 
 namespace swath {
 
@@ -120,24 +120,19 @@ struct Loader::Impl {
       slot->next = sampler->state();
       fill(*slot);
       const std::lock_guard lock(mutex);
-      const auto [begin, end] = own_rows(slot->sampled.rows.size());
-      copied += (end - begin) * split.row_bytes();
+      copied += static_cast<std::size_t>(own_rows(slot->sampled.rows.size()).size) * split.row_bytes();
       ++filled;
       changed.notify_all();
     }
   }
 
-  /// Of n rows: the first, and the one behind the last, of this rank's slice.
-  std::pair<std::size_t, std::size_t> own_rows(std::size_t n) const {
-    const auto border = [&](int r) {
-      return static_cast<std::size_t>(kernels::slice_begin(static_cast<std::int64_t>(n), r, ranks));
-    };
-    return {border(rank), border(rank + 1)};
-  }
+  /// This rank's slice of a batch of n rows.
+  RowSlice own_rows(std::size_t n) const { return slice_of(static_cast<std::int64_t>(n), rank, ranks); }
 
   void fill(Slot& slot) {
     const std::size_t row_bytes = split.row_bytes(), n = slot.sampled.rows.size();
-    const auto [begin, end] = own_rows(n);
+    const RowSlice mine = own_rows(n);
+    const auto begin = static_cast<std::size_t>(mine.begin), end = static_cast<std::size_t>(mine.end());
     reserve(slot, (end - begin) * row_bytes);
     const auto words = static_cast<std::size_t>(split.labels().words());
     slot.labels.resize(n * words);

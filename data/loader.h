@@ -21,7 +21,7 @@ struct Batch {
 };
 
 struct LoaderOptions {
-  /// Of so many ranks, this one copies the pixels of its slice of every batch's rows (kernels/row_slice.h).
+  /// Of so many ranks, this one copies the pixels of its slice of every batch's rows (slice_of, engine/dist/communicator.h).
   int rank = 0, ranks = 1;
   int slots = 3;  // ≥ 2: one in use, the others being filled
   /// Memory of the slots (page-locked memory for CUDA); the heap when null.

@@ -34,38 +34,33 @@ class StepLedger final : public kernels::Ledger {
   const char* part_ = "other";
 };
 
-/// While alive, calls belong to this pass. A null ledger (no dry run) takes no note.
-class LedgerPass {
+/// While alive, a name is another one. Without a name (no dry run) it takes no note.
+class LedgerName {
  public:
-  LedgerPass(StepLedger* ledger, const char* pass) : ledger_(ledger) {
-    if (ledger_) before_ = std::exchange(ledger_->pass_, pass);
+  LedgerName(const char** name, const char* now) : name_(name) {
+    if (name_) before_ = std::exchange(*name_, now);
   }
-  ~LedgerPass() {
-    if (ledger_) ledger_->pass_ = before_;
+  ~LedgerName() {
+    if (name_) *name_ = before_;
   }
-  LedgerPass(const LedgerPass&) = delete;
-  LedgerPass& operator=(const LedgerPass&) = delete;
+  LedgerName(const LedgerName&) = delete;
+  LedgerName& operator=(const LedgerName&) = delete;
 
  private:
-  StepLedger* ledger_;
+  const char** name_;
   const char* before_ = nullptr;
 };
 
-/// The same for a part.
-class LedgerPart {
+/// While alive, calls belong to this pass; the ledger may be null.
+class LedgerPass : LedgerName {
  public:
-  LedgerPart(StepLedger* ledger, const char* part) : ledger_(ledger) {
-    if (ledger_) before_ = std::exchange(ledger_->part_, part);
-  }
-  ~LedgerPart() {
-    if (ledger_) ledger_->part_ = before_;
-  }
-  LedgerPart(const LedgerPart&) = delete;
-  LedgerPart& operator=(const LedgerPart&) = delete;
+  LedgerPass(StepLedger* ledger, const char* pass) : LedgerName(ledger ? &ledger->pass_ : nullptr, pass) {}
+};
 
- private:
-  StepLedger* ledger_;
-  const char* before_ = nullptr;
+/// The same for a part.
+class LedgerPart : LedgerName {
+ public:
+  LedgerPart(StepLedger* ledger, const char* part) : LedgerName(ledger ? &ledger->part_ : nullptr, part) {}
 };
 
 }  // namespace swath

@@ -14,9 +14,13 @@
 #include "engine/core/error.h"
 #include "engine/device/device.h"
 #include "tests/cuda_device.h"
+#include "tests/half_arrays.h"
 
 namespace swath {
 namespace {
+
+using testing::narrowed;
+using testing::widened;
 
 // Numbers in [-1, 1) that depend on the seed and the index alone.
 std::vector<float> numbers(std::int64_t count, std::uint64_t seed) {
@@ -27,20 +31,6 @@ std::vector<float> numbers(std::int64_t count, std::uint64_t seed) {
     v = static_cast<float>(static_cast<std::int64_t>(state >> 40)) / 8388608.0f - 1.0f;
   }
   return values;
-}
-
-template <class T>
-std::vector<T> narrowed(const std::vector<float>& values) {
-  std::vector<T> narrow(values.size());
-  std::transform(values.begin(), values.end(), narrow.begin(), kernels::from_float<T>);
-  return narrow;
-}
-
-template <class T>
-std::vector<float> widened(const std::vector<T>& values) {
-  std::vector<float> wide(values.size());
-  std::transform(values.begin(), values.end(), wide.begin(), [](T v) { return kernels::to_float(v); });
-  return wide;
 }
 
 Tensor upload(Device& device, const Shape& shape, const std::vector<float>& values, DType type) {

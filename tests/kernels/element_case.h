@@ -1,23 +1,12 @@
 // Arrays of f32, bf16 or f16 elements in the memory of a case, seen as floats, and the tolerance of each type.
 #pragma once
-#include "kernels/half.h"
+#include "tests/half_arrays.h"
 #include "tests/kernels/kernel_case.h"
 
 namespace swath::kernels::test {
 
-template <class T>
-std::vector<T> narrowed(const std::vector<float>& values) {
-  std::vector<T> out(values.size());
-  std::transform(values.begin(), values.end(), out.begin(), [](float v) { return from_float<T>(v); });
-  return out;
-}
-
-template <class T>
-std::vector<float> widened(const std::vector<T>& values) {
-  std::vector<float> out(values.size());
-  std::transform(values.begin(), values.end(), out.begin(), [](T v) { return to_float(v); });
-  return out;
-}
+using testing::narrowed;
+using testing::widened;
 
 /// The values as the type stores them.
 inline std::vector<float> rounded(std::vector<float> values, DType type) {

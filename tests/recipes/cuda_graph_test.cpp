@@ -17,6 +17,7 @@
 #include "recipes/baseline.h"
 #include "recipes/step.h"
 #include "tests/cuda_device.h"
+#include "tests/recipes/graph_case.h"
 #include "tests/recipes/recipe_case.h"
 #include "tests/simulator_counts.h"
 
@@ -26,57 +27,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::simulator_counts;
 
-struct Case {
-  const char* name;
-  std::function<void(TrainOptions&)> set;
-};
-
-/// The trunk's part of the step is the same for every miner.
-std::function<void(TrainOptions&)> miner(const char* name) {
-  return [name](TrainOptions& options) {
-    options.miner.name = name;
-    options.model.frozen = true;
-  };
-}
-
-std::function<void(TrainOptions&)> loss(const char* name) {
-  return [name](TrainOptions& options) {
-    options.loss.name = name;
-    options.model.frozen = true;
-  };
-}
-
-std::function<void(TrainOptions&)> recipe(const char* name) {
-  return [name](TrainOptions& options) { options.recipe = name; };
-}
-
-/// Two clusters, found by the index of the CPU: what is counted is the step.
-void dac(TrainOptions& options) {
-  options.recipe = "dac";
-  options.dac.kmeans.clusters = 2;
-  options.dac.kmeans.retriever.faiss = "cpu";
-}
-
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all{
-      {"baseline", [](TrainOptions&) {}},
-      {"baseline_semihard", miner("semihard")},
-      {"baseline_distance", miner("distance")},
-      {"baseline_random_distance", miner("random_distance")},
-      {"baseline_intra_random", miner("intra_random")},
-      {"baseline_multilabel_semihard", miner("multilabel_semihard")},
-      {"baseline_binomial", loss("binomial")},
-      {"baseline_nca", loss("nca")},
-      {"baseline_bce", loss("bce")},
-      {"baseline_bf16", [](TrainOptions& options) { options.precision = "bf16"; }},
-      {"baseline_fp16", [](TrainOptions& options) { options.precision = "fp16"; }},
-      {"bier", recipe("bier")},
-      {"dac", dac},
-      {"diva", recipe("diva")},
-      {"sndl", [](TrainOptions& options) { options.recipe = "sndl", options.sampler.batch_size = 8; }},
-  };
-  return all;
-}
+using testing::graph_cases;
+using testing::GraphCase;
 
 /// A model in training on a device.
 template <class R = Recipe>
@@ -100,17 +52,14 @@ class CudaGraph : public testing::SceneTest {
   static void TearDownTestSuite() { remove_scenes(); }
   void SetUp() override { SWATH_NEEDS_CUDA_DEVICE(); }
 
-  static TrainOptions options(const Case& of, const char* graph) {
-    TrainOptions made = small_options();
-    made.moco.n_key_batches = 2;
-    made.bier.regressor_hidden = made.diva.regressor_hidden = 32;
-    of.set(made);
+  static TrainOptions options(const GraphCase& of, const char* graph) {
+    TrainOptions made = testing::graph_options(of, small_options());
     made.graph = graph;
     return made;
   }
 };
 
-class CudaGraphOf : public CudaGraph, public ::testing::WithParamInterface<Case> {};
+class CudaGraphOf : public CudaGraph, public ::testing::WithParamInterface<GraphCase> {};
 
 // Two shapes take turns: each runs once eagerly, is recorded at its second step and replayed from then on.
 constexpr std::int64_t kRows[] = {8, 8, 6, 8, 6, 8, 6};
@@ -235,15 +184,15 @@ void expect_eager_after_one_warning(const TrainOptions& options, const std::stri
 }
 
 TEST_F(CudaGraph, AStepThatWaitsRunsEagerlyAfterOneWarning) {
-  expect_eager_after_one_warning<Waiting>(options(cases()[1], "auto"), "waiting for the device");
+  expect_eager_after_one_warning<Waiting>(options(graph_cases()[1], "auto"), "waiting for the device");
 }
 
 TEST_F(CudaGraph, AStepThatKeepsATensorRunsEagerlyAfterOneWarning) {
-  expect_eager_after_one_warning<Keeping>(options(cases()[1], "auto"), "outlives");
+  expect_eager_after_one_warning<Keeping>(options(graph_cases()[1], "auto"), "outlives");
 }
 
 TEST_F(CudaGraph, ANewPhaseIsRecordedAnew) {
-  Training<Changing> training(options(cases()[1], "auto"));
+  Training<Changing> training(options(graph_cases()[1], "auto"));
   training.run(0, 0, 8);
   training.run(1, 0, 8);
   EXPECT_NE(training.step->graph({8, 0}), nullptr);
@@ -263,7 +212,7 @@ void run_clusters(Training<>& training, std::uint64_t first_step, std::int64_t c
 }
 
 TEST_F(CudaGraph, DacHasAGraphForEachClusterAndNewOnesAfterClusteringAndInEveryStage) {
-  TrainOptions replay = options({"dac", dac}, "auto"), plain = options({"dac", dac}, "off");
+  TrainOptions replay = options({"dac", testing::dac}, "auto"), plain = options({"dac", testing::dac}, "off");
   for (TrainOptions* made : {&replay, &plain}) {
     made->dac.every = 1;
     made->dac.finetune_epoch = 5;  // epochs 0 and 1 train sub-embeddings, from 3 on the whole, from 5 on one cluster
@@ -286,7 +235,7 @@ TEST_F(CudaGraph, DacHasAGraphForEachClusterAndNewOnesAfterClusteringAndInEveryS
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Recipes, CudaGraphOf, ::testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(Recipes, CudaGraphOf, ::testing::ValuesIn(graph_cases()),
                          [](const auto& of) { return std::string(of.param.name); });
 
 }  // namespace

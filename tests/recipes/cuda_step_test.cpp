@@ -138,7 +138,7 @@ TEST_F(CudaStep, Fp16StaysCloserToFloat32ThanBf16OnceTheLossIsScaled) {
 }
 
 /// Reads the state of the loss scale, and sets its scale.
-struct ScaleAccess : StateVisitor {
+struct ScaleAccess : testing::StateBytes {
   void tensor(const std::string& name, Tensor& value) override {
     if (name != "loss_scale") return;
     std::vector<std::uint8_t> bytes = value.to_host<std::uint8_t>();
@@ -148,10 +148,6 @@ struct ScaleAccess : StateVisitor {
     std::memcpy(bytes.data(), &state, sizeof state);
     value.copy_from_host(bytes.data());
   }
-  void scalar(const std::string&, std::int64_t&) override {}
-  void scalar(const std::string&, std::uint64_t&) override {}
-  void scalar(const std::string&, double&) override {}
-  void scalar(const std::string&, std::string&) override {}
   float set_to = 0;
   kernels::LossScaleState state;
 };

@@ -20,6 +20,17 @@
 
 namespace swath::testing {
 
+/// ResNet-18 on images of 40 × 40, crops of 32 × 32.
+inline TrainOptions small_network() {
+  TrainOptions made;
+  made.data.image_size = 40;
+  made.crop = 32;
+  made.model.backbone = "resnet18";
+  made.model.embedding = 32;
+  made.sampler.classes_per_batch = 4;
+  return made;
+}
+
 /// A suite with an archive of scenes of 40 × 40 in a folder of its own.
 class SceneTest : public ::testing::Test {
  protected:
@@ -34,16 +45,11 @@ class SceneTest : public ::testing::Test {
   }
   static void remove_scenes() { std::filesystem::remove_all(folder_); }
 
-  /// ResNet-18 on these scenes, crops of 32 × 32.
+  /// The small network on these scenes.
   static TrainOptions small_options() {
-    TrainOptions made;
+    TrainOptions made = small_network();
     made.data.root = (folder_ / "scenes").string();
-    made.data.image_size = 40;
     made.data.packed = (folder_ / "packed").string();
-    made.crop = 32;
-    made.model.backbone = "resnet18";
-    made.model.embedding = 32;
-    made.sampler.classes_per_batch = 4;
     return made;
   }
 

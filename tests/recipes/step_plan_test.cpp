@@ -5,67 +5,23 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <functional>
 
 #include <nlohmann/json.hpp>
 
 #include "engine/device/device.h"
 #include "engine/device/step_ledger.h"
+#include "tests/recipes/graph_case.h"
 
 namespace swath {
 namespace {
 
-struct Case {
-  const char* name;
-  std::function<void(TrainOptions&)> set;
-};
+using testing::graph_cases;
+using testing::GraphCase;
 
-std::function<void(TrainOptions&)> frozen_with(const char* miner) {
-  return [miner](TrainOptions& options) {
-    options.miner.name = miner;
-    options.model.frozen = true;
-  };
-}
-
-std::function<void(TrainOptions&)> frozen_with_loss(const char* loss) {
-  return [loss](TrainOptions& options) {
-    options.loss.name = loss;
-    options.model.frozen = true;
-  };
-}
-
-std::function<void(TrainOptions&)> recipe(const char* name) {
-  return [name](TrainOptions& options) { options.recipe = name; };
-}
-
-void dac(TrainOptions& options) {
-  options.recipe = "dac";
-  options.dac.kmeans.clusters = 2;
-}
-
-void sndl(TrainOptions& options) {
-  options.recipe = "sndl";
-  options.sampler.batch_size = 8;
-}
-
-/// The network and the sizes of cuda_graph_test.
-TrainOptions small_options() {
-  TrainOptions options;
-  options.data.image_size = 40;
-  options.crop = 32;
-  options.model.backbone = "resnet18";
-  options.model.embedding = 32;
-  options.sampler.classes_per_batch = 4;
-  options.moco.n_key_batches = 2;
-  options.bier.regressor_hidden = options.diva.regressor_hidden = 32;
-  return options;
-}
-
-class StepPlanOf : public ::testing::TestWithParam<Case> {};
+class StepPlanOf : public ::testing::TestWithParam<GraphCase> {};
 
 TEST_P(StepPlanOf, HasTheKernelsOfTheRecordedGraph) {
-  TrainOptions options = small_options();
-  GetParam().set(options);
+  const TrainOptions options = testing::graph_options(GetParam(), testing::small_network());
   const StepPlan plan = plan_step(options, {.rows = 8, .classes = 6, .images = 48});
   std::int64_t kernels = 0, copies = 0, fills = 0;
   for (const StepLine& line : plan.lines) {
@@ -82,19 +38,7 @@ TEST_P(StepPlanOf, HasTheKernelsOfTheRecordedGraph) {
   EXPECT_EQ(fills, kept.at("fills"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Recipes, StepPlanOf,
-                         ::testing::Values(Case{"baseline", [](TrainOptions&) {}},
-                                           Case{"baseline_semihard", frozen_with("semihard")},
-                                           Case{"baseline_distance", frozen_with("distance")},
-                                           Case{"baseline_random_distance", frozen_with("random_distance")},
-                                           Case{"baseline_intra_random", frozen_with("intra_random")},
-                                           Case{"baseline_multilabel_semihard", frozen_with("multilabel_semihard")},
-                                           Case{"baseline_bf16", [](TrainOptions& options) { options.precision = "bf16"; }},
-                                           Case{"baseline_fp16", [](TrainOptions& options) { options.precision = "fp16"; }},
-                                           Case{"baseline_binomial", frozen_with_loss("binomial")},
-                                           Case{"baseline_nca", frozen_with_loss("nca")},
-                                           Case{"baseline_bce", frozen_with_loss("bce")}, Case{"bier", recipe("bier")},
-                                           Case{"dac", dac}, Case{"diva", recipe("diva")}, Case{"sndl", sndl}),
+INSTANTIATE_TEST_SUITE_P(Recipes, StepPlanOf, ::testing::ValuesIn(graph_cases()),
                          [](const auto& test) { return std::string(test.param.name); });
 
 TEST(DryDevice, TakesDownCopiesAndFillsAndGivesZeros) {
@@ -129,7 +73,7 @@ TEST(DryDevice, NamesPassAndPartWhileTheyLast) {
 }
 
 TEST(StepPlan, HoldsMemoryAsThePoolCounts) {
-  const TrainOptions options = small_options();
+  const TrainOptions options = testing::small_network();
   const StepPlan small = plan_step(options, {.rows = 8, .classes = 6, .images = 48});
   const StepPlan large = plan_step(options, {.rows = 16, .classes = 6, .images = 48});
   EXPECT_GT(large.peak_memory, small.peak_memory);

@@ -10,16 +10,12 @@
 #include "engine/core/error.h"
 #include "engine/device/cpu/allocator.h"
 #include "engine/device/cpu/subsample.h"
+#include "engine/device/expect_tensor.h"
 #include "kernels/parallel.h"
 
 namespace swath::cpu {
 
 namespace {
-
-void expect(const char* what, const Tensor& tensor, const Shape& shape, DType type) {
-  SWATH_CHECK(tensor.defined() && tensor.shape() == shape && tensor.dtype() == type, "{}: {} {} wanted", what, shape.str(),
-              kernels::name_of(type));
-}
 
 // The pixels that a strided 1×1 convolution reads, copied side by side.
 Tensor dense_pixels(const ConvGeometry& geometry, const Tensor& x) {
@@ -43,9 +39,9 @@ std::string processor() {
 }  // namespace
 
 void CpuBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
-  expect("x", x, geometry.input_shape(), geometry.dtype);
-  expect("w", w, geometry.weight_shape(), DType::f32);
-  expect("y", y, geometry.output_shape(), geometry.dtype);
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_tensor("w", w, geometry.weight_shape(), DType::f32);
+  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
   if (geometry.n == 0) return;
   if (!is_subsampling(geometry) || !has_large_matrix(dense_geometry(geometry)))
     return convolutions_.forward(geometry, x.raw(), w.data<float>(), y.raw());
@@ -54,17 +50,17 @@ void CpuBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, con
 }
 
 void CpuBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
-  expect("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect("w", w, geometry.weight_shape(), DType::f32);
-  expect("dx", dx, geometry.input_shape(), geometry.dtype);
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("w", w, geometry.weight_shape(), DType::f32);
+  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
   if (geometry.n) convolutions_.backward_data(geometry, dy.raw(), w.data<float>(), dx.raw());
 }
 
 void CpuBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                       GradMode mode) {
-  expect("x", x, geometry.input_shape(), geometry.dtype);
-  expect("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect("dw", dw, geometry.weight_shape(), DType::f32);
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
   if (mode == GradMode::skip) return;
   if (geometry.n == 0) {
     if (mode == GradMode::overwrite) dw.fill_zero();

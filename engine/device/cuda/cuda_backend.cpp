@@ -5,15 +5,11 @@
 #include "engine/device/cuda/copy_stream.h"
 #include "engine/device/cuda/error.h"
 #include "engine/device/cuda/graph.h"
+#include "engine/device/expect_tensor.h"
 
 namespace swath::cuda {
 
 namespace {
-
-void expect(const char* what, const Tensor& tensor, const Shape& shape, DType type) {
-  SWATH_CHECK(tensor.defined() && tensor.shape() == shape && tensor.dtype() == type, "{}: {} {} wanted", what, shape.str(),
-              kernels::name_of(type));
-}
 
 void expect_possible(const ConvGeometry& g) {
   if (g.dtype != DType::f32 && g.dtype != DType::bf16 && g.dtype != DType::f16)
@@ -31,18 +27,18 @@ CudaBackend::CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr
 
 void CudaBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
   expect_possible(geometry);
-  expect("x", x, geometry.input_shape(), geometry.dtype);
-  expect("w", w, geometry.weight_shape(), geometry.dtype);
-  expect("y", y, geometry.output_shape(), geometry.dtype);
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
   context_->make_current();
   if (geometry.n) convolutions_.forward(geometry, x.raw(), w.raw(), y.raw());
 }
 
 void CudaBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
   expect_possible(geometry);
-  expect("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect("w", w, geometry.weight_shape(), geometry.dtype);
-  expect("dx", dx, geometry.input_shape(), geometry.dtype);
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
   context_->make_current();
   if (geometry.n) convolutions_.backward_data(geometry, dy.raw(), w.raw(), dx.raw());
 }
@@ -50,9 +46,9 @@ void CudaBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor&
 void CudaBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                        GradMode mode) {
   expect_possible(geometry);
-  expect("x", x, geometry.input_shape(), geometry.dtype);
-  expect("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect("dw", dw, geometry.weight_shape(), DType::f32);
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
   context_->make_current();
   if (geometry.n) {
     convolutions_.backward_weight(geometry, x.raw(), dy.raw(), dw.data<float>(), mode);

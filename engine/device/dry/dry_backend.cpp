@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "engine/core/error.h"
+#include "engine/device/expect_tensor.h"
 #include "engine/device/weight_gradient.h"
 
 namespace swath {
@@ -12,11 +12,6 @@ namespace dry {
 namespace {
 
 constexpr std::uintptr_t kAlignment = 256;
-
-void expect(const char* what, const Tensor& tensor, const Shape& shape, DType type) {
-  SWATH_CHECK(tensor.defined() && tensor.shape() == shape && tensor.dtype() == type, "{}: {} {} wanted", what, shape.str(),
-              kernels::name_of(type));
-}
 
 std::string text_of(const ConvGeometry& g) {
   return fmt::format("{}×{}×{}×{} > {}, {}×{}/{} {}", g.n, g.h, g.w, g.c, g.k, g.r, g.s, g.stride, kernels::name_of(g.dtype));
@@ -60,24 +55,24 @@ void DryBackend::convolve(const ConvGeometry& g, Pass pass) {
 }
 
 void DryBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
-  expect("x", x, geometry.input_shape(), geometry.dtype);
-  expect("w", w, geometry.weight_shape(), geometry.dtype);
-  expect("y", y, geometry.output_shape(), geometry.dtype);
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
   if (geometry.n) convolve(geometry, Pass::forward);
 }
 
 void DryBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
-  expect("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect("w", w, geometry.weight_shape(), geometry.dtype);
-  expect("dx", dx, geometry.input_shape(), geometry.dtype);
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
   if (geometry.n) convolve(geometry, Pass::backward_data);
 }
 
 void DryBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                       GradMode mode) {
-  expect("x", x, geometry.input_shape(), geometry.dtype);
-  expect("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect("dw", dw, geometry.weight_shape(), DType::f32);
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
   if (geometry.n == 0) return;
   weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_},
                   [&](void*) { convolve(geometry, Pass::backward_weight); });
