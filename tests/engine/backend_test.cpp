@@ -67,8 +67,22 @@ struct Sums {
   std::vector<double> value, magnitude;
 };
 
-void expect_close(const std::string& what, const std::vector<float>& got, const Sums& want, DType type) {
+// Minimal filtering computes a tile of 4×4 results from sums over all of its pixels: an element's rounding error follows the
+// largest products near it, however small its own are.
+bool may_be_minimal(const ConvGeometry& g) { return g.dtype == DType::f32 && g.r == 3 && g.s == 3 && g.stride == 1; }
+
+void expect_close(const std::string& what, const std::vector<float>& got, Sums want, const ConvGeometry& g, DType type) {
   ASSERT_EQ(got.size(), want.value.size());
+  if (may_be_minimal(g)) {
+    double error = 0, norm = 0;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      error += (got[i] - want.value[i]) * (got[i] - want.value[i]);
+      norm += want.value[i] * want.value[i];
+    }
+    EXPECT_LE(std::sqrt(error), 3e-6 * std::sqrt(norm)) << what;
+    const double largest = *std::max_element(want.magnitude.begin(), want.magnitude.end());
+    std::fill(want.magnitude.begin(), want.magnitude.end(), largest);
+  }
   const double rounding = type == DType::bf16 ? 0x1p-8 : 0;  // of the result; products and sums are float in both cases
   for (std::size_t i = 0; i < got.size(); ++i) {
     const double bound = 4e-6 * want.magnitude[i] + rounding * std::abs(want.value[i]) + 1e-7;
@@ -107,13 +121,13 @@ void check_convolution(Device& device, const ConvGeometry& g) {
 
   const Tensor y = Tensor::empty(device, g.output_shape(), g.dtype), dx = Tensor::empty(device, g.input_shape(), g.dtype);
   backend.conv_forward(g, x, w, y);
-  expect_close("y", download(y), y_sum, g.dtype);
+  expect_close("y", download(y), y_sum, g, g.dtype);
   backend.conv_backward_data(g, dy, w, dx);
-  expect_close("dx", download(dx), dx_sum, g.dtype);
+  expect_close("dx", download(dx), dx_sum, g, g.dtype);
 
   const Tensor dw = Tensor::empty(device, g.weight_shape());
   backend.conv_backward_weight(g, x, dy, dw, GradMode::overwrite);
-  expect_close("dw", download(dw), dw_sum, DType::f32);
+  expect_close("dw", download(dw), dw_sum, g, DType::f32);
   const std::vector<float> once = download(dw);
   backend.conv_backward_weight(g, x, dy, dw, GradMode::skip);
   EXPECT_EQ(download(dw), once);
@@ -128,7 +142,9 @@ const std::vector<ConvGeometry> kGeometries = {
     {2, 17, 15, 3, 64, 7, 7, 2, 3},  {2, 16, 16, 12, 64, 7, 7, 2, 3}, {1, 13, 13, 13, 9, 5, 3, 2, 2},
     {4, 1, 1, 33, 65, 1, 1, 1, 0},   {1, 2, 2, 16, 16, 3, 3, 1, 1},   {3, 14, 14, 128, 128, 3, 3, 1, 1},
     {2, 15, 1, 4, 130, 3, 1, 2, 1},  {5, 4, 4, 256, 64, 1, 1, 1, 0},  {2, 7, 7, 512, 48, 1, 1, 2, 0},
-    {2, 3, 5, 512, 520, 1, 1, 1, 0}, {2, 5, 4, 520, 512, 1, 1, 2, 0},
+    {2, 3, 5, 512, 520, 1, 1, 1, 0}, {2, 5, 4, 520, 512, 1, 1, 2, 0}, {1, 1, 1, 32, 48, 3, 3, 1, 1},
+    {2, 5, 4, 32, 16, 3, 3, 1, 0},   {1, 13, 17, 48, 80, 3, 3, 1, 1}, {3, 4, 9, 3, 16, 3, 3, 1, 1},
+    {2, 6, 6, 16, 32, 3, 3, 1, 2},   {2, 4, 4, 512, 512, 3, 3, 1, 1}, {7, 25, 25, 64, 64, 3, 3, 1, 1},
 };
 
 TEST(CpuConvolution, Float32MatchesTheSum) {
