@@ -50,11 +50,15 @@ TEST_P(ResNetGolden, ForwardGradientsAndRunningStatistics) {
   const Shape image_shape{golden.batch, golden.size, golden.size, golden.channels};
   const Tensor images = Tensor::from_host(*device, image_shape, values("images", image_shape));
 
+  // Against PyTorch's own float32 errors. Behind dozens of layers a single tensor's error is a draw, which two roundings of
+  // the same quality can make several times apart; all together they cannot.
+  std::vector<double> ratios;
   const auto check = [&](const std::string& name, const Tensor& got) {
     const std::vector<double> in_torch_order = golden::to_torch_layout(got.to_host<float>(), got.shape());
     const double error = relative_error(in_torch_order, file.to_float(name));
-    const double limit = std::max(1e-4, 2.0 * static_cast<double>(file.to_float(name + ".torch_error")[0]));
-    EXPECT_LE(error, limit) << name;
+    const auto torch_error = static_cast<double>(file.to_float(name + ".torch_error")[0]);
+    EXPECT_LE(error, std::max(1e-4, 5 * torch_error)) << name;
+    ratios.push_back(error / torch_error);
   };
   {
     Tape tape(*device, Phase::eval);
@@ -69,6 +73,8 @@ TEST_P(ResNetGolden, ForwardGradientsAndRunningStatistics) {
   block.end_backward();
   for (const Parameter& p : block.parameters()) check("d." + torch_name(p.name), p.grad);
   for (const Buffer& b : block.buffers()) check(torch_name(b.name), b.value);
+  std::nth_element(ratios.begin(), ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2), ratios.end());
+  EXPECT_LE(ratios[ratios.size() / 2], 1.5) << "the median";
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, ResNetGolden,
