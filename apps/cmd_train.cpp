@@ -9,6 +9,7 @@
 #include "apps/signals.h"
 #include "engine/core/log.h"
 #include "engine/dist/ranks.h"
+#include "recipes/step_plan.h"
 #include "recipes/trainer.h"
 
 namespace swath::app {
@@ -159,6 +160,14 @@ std::unique_ptr<Trainer> make_trainer(Device& device, const Plan& plan, const Pa
   }
 }
 
+TrainResult run_trainer(Trainer& trainer, const TrainHooks& hooks, const TrainOptions& options, const PackedSplit& split) {
+  try {
+    return trainer.run(hooks);
+  } catch (const OutOfMemory& full) {
+    throw DeviceError(with_remedy(full, options, split));
+  }
+}
+
 std::string line_of(const TrainProgress& p) {
   return fmt::format("epoch {}/{}  batch {}/{}  loss {:.4f}  {:.1f} img/s  {:.0f} % waiting for data  {}  ETA {}", p.epoch + 1,
                      p.epochs, p.batch, p.batches, p.loss, p.images_per_second, 100 * p.waiting_share,
@@ -231,7 +240,7 @@ void train(const TrainArgs& args, const Plan& plan, Communicator& ranks, Output&
     };
     hooks.validated = [&](const ValidationReport& v) { progress.line(line_of(v)); };
   }
-  const TrainResult result = trainer->run(hooks);
+  const TrainResult result = run_trainer(*trainer, hooks, options, data.train);
   if (!ranks.leads()) {
     output.silence();
     return;

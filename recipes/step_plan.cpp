@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
+#include "recipes/embed.h"
 #include "recipes/step.h"
 
 namespace swath {
@@ -96,10 +98,13 @@ StepPlan plan_step(const TrainOptions& options, const StepSizes& asked) {
   batch.rows = numbers.data();
   batch.labels = labels.data();
   batch.n = plan.sizes.rows;
+  PoolArena graph(device->pool());
   for (const std::uint64_t number : {0, 1}) {
     step.drain();
     ledger.clear();
     scalars.set_step(number);
+    std::optional<ArenaScope> scope;
+    if (options.graph == "auto") scope.emplace(graph);
     step.run(batch);
   }
   plan.crop = crop_side(options.crop, split.image());
@@ -110,6 +115,9 @@ StepPlan plan_step(const TrainOptions& options, const StepSizes& asked) {
   for (const Tag tag : kTags)
     if (const std::size_t peak = device->pool()->use(tag).peak) plan.memory.emplace_back(name_of(tag), peak);
   plan.peak_memory = device->pool()->use().peak;
+  // A graph keeps its memory: what embeds a validation's batch comes on top.
+  embed_images(*device, *recipe, split.image(), nullptr, std::min(options.validation.batch_size, split.rows()),
+               embed_options(options));
   plan.held_memory = device->pool()->reserved();
   return plan;
 }
@@ -128,6 +136,20 @@ std::int64_t largest_batch(const TrainOptions& options, const StepSizes& sizes, 
     (fits(middle) ? low : high) = middle;
   }
   return low;
+}
+
+std::string with_remedy(const OutOfMemory& full, const TrainOptions& options, const PackedSplit& split) {
+  const ImageSpec& image = split.image();
+  StepSizes sizes{.image_side = std::max(image.height, image.width),
+                  .bands = image.channels,
+                  .classes = static_cast<std::int64_t>(split.class_names().size()),
+                  .images = split.rows()};
+  const std::int64_t rows = largest_batch(options, sizes, full.available);
+  if (rows == 0) return full.facts + "; not even a batch of two images would fit: choose a smaller crop or network";
+  // Then the batch that was asked for would fit as well, and something else has filled the device.
+  if (rows >= plan_step(options, sizes).sizes.rows) return full.what();
+  return fmt::format("{}; a batch of {} images would fit, set sampler.batch_size or sampler.images_per_class", full.facts,
+                     rows);
 }
 
 }  // namespace swath

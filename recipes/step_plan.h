@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "data/packed.h"
+#include "engine/core/out_of_memory.h"
 #include "engine/device/step_ledger.h"
 #include "recipes/options.h"
 
@@ -34,7 +36,7 @@ struct StepPlan {
   /// Peak bytes of the pool by purpose, and of all together. Workspaces of cuDNN and cuBLASLt are not among them.
   std::vector<std::pair<std::string, std::size_t>> memory;
   std::size_t peak_memory = 0;
-  /// What the pool holds from the driver after the step, cached blocks among it.
+  /// What the pool holds from the driver after the step and a batch of a validation, cached blocks among it.
   std::size_t held_memory = 0;
 };
 
@@ -42,8 +44,11 @@ struct StepPlan {
 /// is 0. Throws UserError for sizes that the configuration cannot have.
 StepPlan plan_step(const TrainOptions& options, const StepSizes& sizes);
 
-/// The largest number of images of a batch whose step holds at most `memory` bytes, beside the sizes of `sizes`; 0 when two
+/// The largest number of images of a batch whose training holds at most `memory` bytes, beside the sizes of `sizes`; 0 when two
 /// images are too many. The libraries' workspaces come on top.
 std::int64_t largest_batch(const TrainOptions& options, const StepSizes& sizes, std::size_t memory);
+
+/// The same error as a sentence that names the largest batch of `split` that would have fitted.
+std::string with_remedy(const OutOfMemory& full, const TrainOptions& options, const PackedSplit& split);
 
 }  // namespace swath

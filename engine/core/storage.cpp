@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "engine/core/error.h"
+#include "engine/core/out_of_memory.h"
 
 namespace swath {
 
@@ -48,7 +48,7 @@ StoragePool::Block StoragePool::allocate(std::size_t size, Tag tag) {
     try {
       pointer = allocator_->allocate(size);
     } catch (const DeviceError&) {
-      throw DeviceError(out_of_memory(size, tag));
+      throw OutOfMemory(out_of_memory(size, tag), reserved_ + allocator_->free_bytes());
     }
   }
   reserved_ += size;
@@ -138,8 +138,8 @@ std::string StoragePool::out_of_memory(std::size_t bytes, Tag tag) const {
     const auto& [size, index] = users[static_cast<std::size_t>(i)];
     largest += fmt::format("{}{} {:.0f} MiB", i ? ", " : "", name_of(static_cast<Tag>(index)), mib(size));
   }
-  return fmt::format("out of memory: {:.1f} MiB needed for {}, {:.1f} MiB free, in use: {}; a smaller batch would fit",
-                     mib(bytes), name_of(tag), mib(allocator_->free_bytes()), largest.empty() ? "nothing" : largest);
+  return fmt::format("out of memory: {:.1f} MiB needed for {}, {:.1f} MiB free, in use: {}", mib(bytes), name_of(tag),
+                     mib(allocator_->free_bytes()), largest.empty() ? "nothing" : largest);
 }
 
 PoolArena::PoolArena(std::shared_ptr<StoragePool> pool) : pool_(std::move(pool)) {}

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/core/error.h"
+#include "engine/core/out_of_memory.h"
 
 namespace swath {
 namespace {
@@ -113,7 +113,8 @@ TEST(StoragePool, OutOfMemoryNamesNeedFreeAndLargestUser) {
   try {
     pool.take(2 * kMiB, Tag::activations);
     FAIL() << "no error";
-  } catch (const DeviceError& error) {
+  } catch (const OutOfMemory& error) {
+    EXPECT_EQ(error.available, 4 * kMiB);
     const std::string text = error.what();
     for (const char* part : {"2.0 MiB", "activations", "1.0 MiB free", "bank 3 MiB", "batch"})
       EXPECT_NE(text.find(part), std::string::npos) << text;
