@@ -9,6 +9,6 @@ command -v nvcc >/dev/null || export PATH="$PATH:/usr/local/cuda/bin"
 command -v nvcc >/dev/null || { echo "gpu-day.sh needs the CUDA Toolkit: nvcc is not on the PATH" >&2; exit 1; }
 launcher=()
 if command -v ccache >/dev/null; then launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache); fi
-cmake --preset cuda -DSWATH_TESTS=ON -DSWATH_BENCH=ON "${launcher[@]}"
+cmake --preset cuda -DSWATH_TESTS=CUDA -DSWATH_BENCH=ON "${launcher[@]}"
 cmake --build --preset cuda
 exec python3 bench/gpu_day.py build/cuda --out gpu-day "$@"

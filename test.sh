@@ -30,13 +30,13 @@ if [ -z "${SWATH_PEERS_PYTHON:-}" ]; then
 fi
 echo "$SWATH_PEERS_PYTHON"
 
-# run_tests <preset> <cmake options…>: configures, builds, runs ctest, adds to the counts.
+# run_tests <preset> <tests> <cmake options…>: configures (SWATH_TESTS=<tests>), builds, runs ctest, adds to the counts.
 run_tests() {
-  local preset=$1 report=build/$1/tests.xml
-  shift
+  local preset=$1 tests=$2 report=build/$1/tests.xml
+  shift 2
   say "configuration $preset: build"
   # quickstart.sh leaves SWATH_TESTS=OFF in the cache of build/cpu.
-  if ! cmake --preset "$preset" -DSWATH_TESTS=ON "${launcher[@]}" "$@" || ! cmake --build --preset "$preset"; then
+  if ! cmake --preset "$preset" -DSWATH_TESTS="$tests" "${launcher[@]}" "$@" || ! cmake --build --preset "$preset"; then
     broken "the configuration $preset does not build"
     return
   fi
@@ -59,15 +59,15 @@ run_tests() {
 }
 
 # The benchmarks are compiled here, not run. The Python package is built for the peers' interpreter.
-run_tests cpu -DSWATH_BENCH=ON -DSWATH_PYTHON=ON -DPython_EXECUTABLE="$SWATH_PEERS_PYTHON"
+run_tests cpu ON -DSWATH_BENCH=ON -DSWATH_PYTHON=ON -DPython_EXECUTABLE="$SWATH_PEERS_PYTHON"
 
 if [ -n "$nvcc" ]; then
   if [ "${CI:-}" = true ] && [ -z "${SWATH_GPUSIM:-}" ] && ! nvidia-smi >/dev/null 2>&1; then
     broken "CI needs a GPU or a CUDA simulator: set SWATH_GPUSIM to the folder that its build made"
   fi
   PATH=$PATH:$(dirname "$nvcc")
-  # What the CPU configuration has shown already is not run twice.
-  SWATH_CTEST_ARGS="-L cuda|gpu|cudnn|consumer" run_tests cuda -DSWATH_BENCH=ON -DSWATH_PYTHON=ON -DPython_EXECUTABLE="$SWATH_PEERS_PYTHON" ${SWATH_GPUSIM:+-DSWATH_GPUSIM=$SWATH_GPUSIM}
+  # What the CPU configuration has shown already is neither built nor run twice.
+  SWATH_CTEST_ARGS="-L cuda|gpu|cudnn|consumer" run_tests cuda CUDA -DSWATH_BENCH=ON -DSWATH_PYTHON=ON -DPython_EXECUTABLE="$SWATH_PEERS_PYTHON" ${SWATH_GPUSIM:+-DSWATH_GPUSIM=$SWATH_GPUSIM}
 elif [ "${CI:-}" = true ]; then
   broken "CI needs nvcc: install the CUDA Toolkit"
 else
