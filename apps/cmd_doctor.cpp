@@ -105,6 +105,11 @@ std::vector<Finding> examine() {
   const bool ranks = ranks_available();
   findings.push_back({"several ranks", ranks ? "MPI" : "not in this build", ranks,
                       ranks ? "" : "install libopenmpi-dev and openmpi-bin, and configure again"});
+#if SWATH_WITH_CUDA
+  const std::string nccl = joins_devices_by();
+  findings.push_back({"several GPUs", nccl.empty() ? "NCCL is not in this build" : "NCCL " + nccl, !nccl.empty(),
+                      nccl.empty() ? "install NCCL and MPI, and configure again with SWATH_NCCL=ON" : ""});
+#endif
   const bool converter = on_path("rsvg-convert");
   findings.push_back({"pictures", converter ? "SVG, and PNG through rsvg-convert" : "SVG only", converter,
                       converter ? "" : "install librsvg2-bin for PNG"});

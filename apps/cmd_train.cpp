@@ -218,11 +218,14 @@ void write_result(const TrainResult& result, const Trainer& trainer, const RunDi
   }
 }
 
-void train(const TrainArgs& args, const Plan& plan, Communicator& ranks, Output& output) {
+void train(const TrainArgs& args, const Plan& plan, Communicator& launched, Output& output) {
   // Device and data come before the run folder, so that a mistake leaves no empty run behind.
   const TrainOptions& options = plan.options;
-  const std::unique_ptr<Device> device = open_device(options);
-  require_cpu(*device, ranks);
+  TrainOptions here = options;
+  here.device = device_of_rank(options.device, launched);
+  const std::unique_ptr<Device> device = open_device(here);
+  const std::unique_ptr<Communicator> joined = join_devices(launched, *device);
+  Communicator& ranks = joined ? *joined : launched;
   const PackedSet data = open_shared_data(options, ranks);
   RunDir run = open_run(plan, ranks);
   if (ranks.leads()) run.write_versions(*device);

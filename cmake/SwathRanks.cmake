@@ -1,4 +1,4 @@
-# MPI, through which several processes train one model.
+# MPI, through which several processes train one model, and NCCL, through which their GPUs do.
 set(SWATH_WITH_MPI FALSE)
 if(NOT SWATH_MPI STREQUAL "OFF")
   set(MPI_CXX_SKIP_MPICXX TRUE)
@@ -9,4 +9,20 @@ if(NOT SWATH_MPI STREQUAL "OFF")
   elseif(SWATH_MPI STREQUAL "ON")
     message(FATAL_ERROR "SWATH_MPI=ON, but there is no MPI; install libopenmpi-dev or configure with SWATH_MPI=OFF")
   endif()
+endif()
+
+set(SWATH_WITH_NCCL FALSE)
+set(SWATH_NCCL_STATUS "not looked for")
+if(SWATH_WITH_CUDA AND SWATH_WITH_MPI AND NOT SWATH_NCCL STREQUAL "OFF")
+  find_package(Nccl 2.18)
+  if(Nccl_FOUND)
+    set(SWATH_WITH_NCCL TRUE)
+    set(SWATH_NCCL_STATUS "${Nccl_VERSION}, ${NCCL_LIBRARY}")
+  else()
+    set(SWATH_NCCL_STATUS "not found")
+  endif()
+endif()
+if(SWATH_NCCL STREQUAL "ON" AND NOT SWATH_WITH_NCCL)
+  message(FATAL_ERROR "SWATH_NCCL=ON, but NCCL 2.18 or later, CUDA or MPI is missing; install libnccl-dev (NVIDIA's repository) and "
+    "libopenmpi-dev, set NCCL_ROOT, or configure with SWATH_NCCL=OFF")
 endif()

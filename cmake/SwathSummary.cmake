@@ -89,6 +89,12 @@ else()
   swath_row("MPI" "not found or off" "training runs in one process (libopenmpi-dev, SWATH_MPI)")
 endif()
 
+if(SWATH_WITH_NCCL)
+  swath_row("NCCL" "${SWATH_NCCL_STATUS}, several GPUs train one model")
+elseif(SWATH_WITH_CUDA)
+  swath_row("NCCL" "${SWATH_NCCL_STATUS}" "several ranks train on CPUs only (libnccl-dev of NVIDIA's repository, SWATH_NCCL)")
+endif()
+
 foreach(_option TESTS BENCH NATIVE)
   if(SWATH_${_option})
     set(_${_option} "yes")

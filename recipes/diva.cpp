@@ -169,6 +169,7 @@ void Diva::fill_queue() {
       if (!batch) break;
       const Tensor step = Tensor::from_host(device_, {1}, std::vector<std::uint64_t>{static_cast<std::uint64_t>(done)});
       push_keys(*batch, {seed, step.data<std::uint64_t>()});
+      ranks_.settle();
       ++done;
     }
     loader.finish();

@@ -1,7 +1,9 @@
 #include "recipes/step.h"
 
 #include <algorithm>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "engine/core/log.h"
 #include "engine/core/trace.h"
@@ -54,12 +56,23 @@ TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Opti
   SWATH_CHECK(static_cast<std::int64_t>(names_.size()) <= kernels::kStatisticsWidth);
   ring_ = Tensor::zeros(device, {options.run.log_every, kernels::kStatisticsWidth}, DType::f32, Tag::other);
   copies_ = device.backend().host_copies();
-  if (!ranks.alone()) buckets_ = std::make_unique<GradientBuckets>(block, ranks);
+  if (!ranks.alone()) {
+    buckets_ = std::make_unique<GradientBuckets>(block, ranks);
+    statistics_before_ = block.buffer_values().clone(Tag::other);
+  }
   if (may_capture(device, options)) arena_ = std::make_unique<PoolArena>(device.pool());
 }
 
 void TrainStep::run(const Batch& batch) {
   SWATH_CHECK(static_cast<std::int64_t>(pending_.size()) < ring_.size(0), "the statistics were not drained");
+  if (batch.n < ranks_.size())
+    throw UserError(
+        fmt::format("a batch of {} images leaves nothing to some of {} ranks; choose larger batches (sampler.*; "
+                    "sampler.last=drop for shuffled ones) or fewer ranks",
+                    batch.n, ranks_.size()));
+  max_rows_ = std::max(batch.n, max_rows_);
+  start_pixels(batch);
+  finish();
   {
     const LedgerPass pass(device_.ledger(), "input");
     scalars_.upload();
@@ -75,7 +88,7 @@ void TrainStep::run(const Batch& batch) {
   while (copies_ && !copies_->done()) std::this_thread::yield();
 }
 
-void TrainStep::load_pixels(const Batch& batch) {
+void TrainStep::start_pixels(const Batch& batch) {
   const ImageSpec& image = split_.image();
   const std::int64_t rows = ranks_.slice(batch.n).size;
   if (!copies_) {
@@ -92,19 +105,15 @@ void TrainStep::load_pixels(const Batch& batch) {
   }
   const Tensor next = input_.next.rows(0, rows);
   copies_->copy(next.raw(), batch.pixels, next.bytes());
-  copies_->acquire();
-  input_.pixels.rows(0, rows).copy_from(next);
-  copies_->release();
 }
 
 void TrainStep::load(const Batch& batch) {
-  if (batch.n < ranks_.size())
-    throw UserError(
-        fmt::format("a batch of {} images leaves nothing to some of {} ranks; choose larger batches (sampler.*; "
-                    "sampler.last=drop for shuffled ones) or fewer ranks",
-                    batch.n, ranks_.size()));
-  max_rows_ = std::max(batch.n, max_rows_);
-  load_pixels(batch);
+  if (copies_) {
+    const std::int64_t rows = ranks_.slice(batch.n).size;
+    copies_->acquire();
+    input_.pixels.rows(0, rows).copy_from(input_.next.rows(0, rows));
+    copies_->release();
+  }
   if (!input_.labels.defined() || input_.labels.size(0) < batch.n) {
     drop_graphs();
     input_.labels = Tensor::empty(device_, {max_rows_, split_.labels().words()}, DType::u64, Tag::input);
@@ -117,6 +126,28 @@ void TrainStep::load(const Batch& batch) {
 }
 
 void TrainStep::queue(const StepShape& shape) {
+  under_way_ = true;
+  const Objective objective = queue_gradients(shape);
+  ranks_.settle();
+  queue_update(objective);
+  under_way_ = false;
+}
+
+void TrainStep::finish() {
+  if (!owed_) return;
+  ranks_.settle();
+  std::exchange(owed_, nullptr)->launch();
+  under_way_ = false;
+}
+
+bool TrainStep::take_back() {
+  if (!std::exchange(under_way_, false) || !buckets_) return false;
+  block_.buffer_values().copy_from(statistics_before_);
+  return std::exchange(owed_, nullptr) != nullptr;
+}
+
+Objective TrainStep::queue_gradients(const StepShape& shape) {
+  if (buckets_) statistics_before_.copy_from(block_.buffer_values());
   const RowSlice mine = ranks_.slice(shape.rows);
   const RandomKey random{options_.seed, scalars_.step_pointer(), mine.begin};
   DeviceBatch batch;
@@ -137,6 +168,10 @@ void TrainStep::queue(const StepShape& shape) {
   const Objective objective = forward(tape, batch);
   batch.images = {};
   backward(tape, objective, shape);
+  return objective;
+}
+
+void TrainStep::queue_update(const Objective& objective) {
   update();
   report(objective);
 }
@@ -215,12 +250,13 @@ void TrainStep::replay(const StepShape& shape) {
   }
   const auto found = graphs_.find(shape);
   if (found == graphs_.end()) return warm_up(shape);
-  if (!found->second) {
-    std::unique_ptr<DeviceGraph> graph = capture(shape);
-    if (!graph) return queue(shape);
-    found->second = std::move(graph);
-  }
-  found->second->launch();
+  Recorded& recorded = found->second;
+  // Where that fails, `recorded` is gone.
+  if (!recorded.step && !capture(shape, recorded)) return queue(shape);
+  under_way_ = true;
+  recorded.step->launch();
+  owed_ = recorded.update.get();
+  under_way_ = owed_ != nullptr;
 }
 
 // The first step of a shape makes plans, loads code and takes the memory that its graph will use.
@@ -228,37 +264,56 @@ void TrainStep::warm_up(const StepShape& shape) {
   const ArenaScope scope(*arena_);
   queue(shape);
   if (graphs_.size() < kMaxGraphs) {
-    graphs_.emplace(shape, nullptr);
+    graphs_.emplace(shape, Recorded{});
   } else if (!warned_) {
     log::warn("batches have more than {} shapes; further ones run without a graph", kMaxGraphs);
     warned_ = true;
   }
 }
 
-std::unique_ptr<DeviceGraph> TrainStep::capture(const StepShape& shape) {
+bool TrainStep::capture(const StepShape& shape, Recorded& recorded) {
+  Backend& backend = device_.backend();
   try {
     const ArenaScope scope(*arena_);
-    std::unique_ptr<DeviceGraph> graph = device_.backend().capture([&] { queue(shape); });
+    std::optional<Objective> objective;
+    std::unique_ptr<DeviceGraph> step = backend.capture([&] {
+      objective = queue_gradients(shape);
+      if (ranks_.alone()) queue_update(*objective);
+    });
+    if (!ranks_.alone()) recorded.update = backend.capture([&] { queue_update(*objective); });
+    objective.reset();
     if (scope.live() > 0) throw InternalError("a tensor made in the step outlives it");
-    return graph;
+    recorded.step = std::move(step);
+    return true;
+  } catch (const RankError&) {
+    throw;
   } catch (const std::exception& e) {
     log::warn("the training step cannot be recorded as a graph and runs without one: {}", e.what());
   }
   drop_graphs();
   arena_.reset();
-  return nullptr;
+  return false;
 }
 
 const DeviceGraph* TrainStep::graph(const StepShape& shape) const {
   const auto found = graphs_.find(shape);
-  return found == graphs_.end() ? nullptr : found->second.get();
+  return found == graphs_.end() ? nullptr : found->second.step.get();
 }
 
-void TrainStep::drop_graphs() { graphs_.clear(); }
+const DeviceGraph* TrainStep::update_graph(const StepShape& shape) const {
+  const auto found = graphs_.find(shape);
+  return found == graphs_.end() ? nullptr : found->second.update.get();
+}
+
+void TrainStep::drop_graphs() {
+  finish();
+  graphs_.clear();
+}
 
 std::vector<StepStatistics> TrainStep::drain() {
   std::vector<StepStatistics> drained;
   if (pending_.empty()) return drained;
+  finish();
   const std::vector<float> values = ring_.to_host<float>();
   const auto capacity = static_cast<std::uint64_t>(ring_.size(0));
   for (const std::uint64_t step : pending_) {

@@ -30,6 +30,10 @@ struct StepShape {
 
 /// On a device that captures, unless options.graph is off: the first step of a shape runs eagerly, the second is recorded, and
 /// from then on that shape is one launch with the same bits. What cannot be recorded runs eagerly, after one warning.
+///
+/// Of several ranks a step is two parts: up to the last sum over ranks, and the update, which is not queued before the sums are
+/// known to be done. So a step that a lost rank leaves unfinished has changed nothing but running statistics, and they are kept.
+/// On a GPU the update of a replayed step is queued when the next one has been loaded, or when the device is waited for.
 class TrainStep {
  public:
   /// `log_every` is the capacity of the statistics ring. All references must outlive the step.
@@ -37,7 +41,7 @@ class TrainStep {
             const TrainOptions& options, const PackedSplit& split, Communicator& ranks = sole_rank());
 
   /// Queues the step scalars.step() on the batch. Does not wait for it, only for the batch to be copied: its memory may be
-  /// reused.
+  /// reused. Of several ranks, waits for the sums of the step before.
   void run(const Batch& batch);
   /// Waits for the device; the statistics of the steps since the last call, in order.
   std::vector<StepStatistics> drain();
@@ -51,8 +55,13 @@ class TrainStep {
 
   /// The graph that replays steps of this shape; null while they run eagerly.
   const DeviceGraph* graph(const StepShape& shape) const;
+  /// Of several ranks, that of the update.
+  const DeviceGraph* update_graph(const StepShape& shape) const;
   /// Forgets what was recorded.
   void drop_graphs();
+
+  /// After RankError: the state is again that before a step whose sums were not done. Whether run() had returned from it.
+  bool take_back();
 
  private:
   /// The batch at addresses that stay the same from step to step. On a GPU the next batch's pixels arrive in `next` while
@@ -60,18 +69,27 @@ class TrainStep {
   struct Input {
     Tensor pixels, next, labels, index;
   };
+  /// A shape that ran once; from its second step on with the graphs that replay it.
+  struct Recorded {
+    std::unique_ptr<DeviceGraph> step, update;  // update null: it is part of the step
+  };
   /// Queues the step on the input.
   void queue(const StepShape& shape);
+  /// Its part up to the gradients, summed over ranks.
+  Objective queue_gradients(const StepShape& shape);
+  void queue_update(const Objective& objective);
   Objective forward(Tape& tape, const DeviceBatch& batch);
   void backward(Tape& tape, const Objective& objective, const StepShape& shape);
   void update();
   void report(const Objective& objective);
+  /// Queues the update that the step before owes, once its sums are done.
+  void finish();
+  void start_pixels(const Batch& batch);
   void load(const Batch& batch);
-  void load_pixels(const Batch& batch);
   void replay(const StepShape& shape);
   void warm_up(const StepShape& shape);
-  /// Null, after a warning, when the step cannot be recorded; from then on it is not tried again.
-  std::unique_ptr<DeviceGraph> capture(const StepShape& shape);
+  /// Whether it was recorded; if not, after a warning, it is not tried again.
+  bool capture(const StepShape& shape, Recorded& recorded);
 
   Device& device_;
   Recipe& recipe_;
@@ -91,7 +109,10 @@ class TrainStep {
   std::vector<std::int32_t> index_;
   std::vector<std::uint64_t> pending_;
   std::unique_ptr<PoolArena> arena_;                          // of the graphs' memory; null where steps always run eagerly
-  std::map<StepShape, std::unique_ptr<DeviceGraph>> graphs_;  // null: the shape ran once
+  std::map<StepShape, Recorded> graphs_;
+  DeviceGraph* owed_ = nullptr;  // an update to be queued when the sums before it are done
+  Tensor statistics_before_;     // running ones before the step under way; of several ranks
+  bool under_way_ = false;       // sums are queued and their update is not
   std::uint64_t phase_;
   bool warned_ = false;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "data/loader.h"
 #include "engine/core/log.h"
@@ -44,8 +45,7 @@ struct Trainer::Impl {
   std::string validated_part;         // the split that best_recall was measured on
   std::uint64_t train_checksum = 0;   // PackedSplit::content_checksum of the training split
 
-  Tensor statistics_before;  // running ones, of the step that several ranks share on the CPU
-  bool in_step = false;
+  std::int64_t batch_before = 0;  // before the last step
   std::optional<Tracker> tracker;
   std::optional<RunTiming> timing;  // while it runs
   TrainHooks hooks;
@@ -111,7 +111,7 @@ struct Trainer::Impl {
   void require_equal_ranks() {
     if (ranks.alone()) return;
     require_agreement(ranks, "a configuration", config_to_json(options).dump());
-    require_cpu(device, ranks);
+    if (!ranks.serves(device)) throw UserError("these ranks do not serve a GPU; join their devices, or train on the CPU");
     for (const auto& [name, split] : {std::pair{"training", &data.train}, {"validation", &data.val}, {"test", &data.test}})
       require_agreement(ranks, fmt::format("{} images or labels", name), fmt::format("{:016x}", split->content_checksum()));
   }
@@ -272,19 +272,10 @@ struct Trainer::Impl {
     timing->add(Activity::waiting, loader.seconds_waiting() - waited_before_step);
     waited_before_step = loader.seconds_waiting();
     const ActivityTimer timer(*timing, Activity::step);
-    keep_statistics();
     scalars.set_step(steps_done);
-    in_step = true;
     step->run(next);
-    in_step = false;
     ++steps_done;
     timing->count_step(next.n);
-  }
-
-  void keep_statistics() {
-    if (ranks.alone() || device.is_cuda()) return;
-    if (!statistics_before.defined()) statistics_before = block.buffer_values().clone(Tag::other);
-    statistics_before.copy_from(block.buffer_values());
   }
 
   void train_epoch() {
@@ -302,7 +293,7 @@ struct Trainer::Impl {
     loader.start(sampler);
     while (const Batch* next = loader.next()) {
       run_step(*next);
-      batch = next->next.batch;
+      batch_before = std::exchange(batch, next->next.batch);
       images_since_report += next->n;
       if (steps_done % static_cast<std::uint64_t>(options.run.log_every) == 0) {
         drain();
@@ -401,10 +392,11 @@ struct Trainer::Impl {
     }
   }
 
-  // Weights, moments and bank move after the last sum over ranks, so the step that could not be finished has left them alone;
-  // only running statistics moved with its forward pass.
   std::string after_loss(const std::string& what) {
-    if (in_step && statistics_before.defined()) block.buffer_values().copy_from(statistics_before);
+    if (step->take_back()) {
+      --steps_done;
+      batch = batch_before;
+    }
     const std::optional<std::uint64_t> saved = ranks.save_once([this] {
       write_checkpoint();
       take_over_logs();
@@ -460,11 +452,6 @@ struct Trainer::Impl {
     return result;
   }
 };
-
-void require_cpu(const Device& device, const Communicator& ranks) {
-  if (!ranks.alone() && device.is_cuda())
-    throw UserError("several ranks train on CPUs in this version; set device=cpu, or start one process");
-}
 
 Trainer::Trainer(Device& device, const TrainOptions& options, const PackedSet& data, RunDir& run, Communicator& ranks)
     : impl_(std::make_unique<Impl>(device, options, data, run, ranks)) {}

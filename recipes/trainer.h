@@ -55,7 +55,7 @@ class Trainer {
  public:
   /// Builds model, loss and optimiser for the training split of `data`; a run folder with a checkpoint is continued.
   /// All references must outlive the trainer. Of several ranks each has a trainer with the same options and data; rank 0 writes
-  /// the run folder, which the others have joined. Throws UserError, also on ranks that disagree; DataError, DeviceError.
+  /// the run folder, which the others have joined; they serve the device. Throws UserError, also on ranks that disagree; DataError, DeviceError.
   Trainer(Device& device, const TrainOptions& options, const PackedSet& data, RunDir& run, Communicator& ranks = sole_rank());
   ~Trainer();
 
@@ -75,8 +75,5 @@ class Trainer {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-/// Throws UserError for a GPU that several ranks are to train on, as Trainer does.
-void require_cpu(const Device& device, const Communicator& ranks);
 
 }  // namespace swath

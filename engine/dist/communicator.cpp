@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "kernels/row_slice.h"
 
@@ -14,9 +15,13 @@ RowSlice slice_of(std::int64_t rows, int rank, int ranks) {
 
 bool Communicator::any(bool mine) {
   const std::uint8_t said = mine ? 1 : 0;
-  std::vector<std::uint8_t> all(static_cast<std::size_t>(size_));
+  std::vector<std::uint8_t> all(static_cast<std::size_t>(size()));
   all_gather(&said, 1, all.data());
   return std::any_of(all.begin(), all.end(), [](std::uint8_t one) { return one != 0; });
+}
+
+void Communicator::wait_until(const std::function<bool()>& done) {
+  while (!done()) std::this_thread::yield();
 }
 
 std::string Communicator::broadcast(const std::string& text, int root) {
@@ -30,7 +35,7 @@ std::string Communicator::broadcast(const std::string& text, int root) {
 
 std::vector<std::string> Communicator::all_gather(const std::string& mine) {
   const std::uint64_t length = mine.size();
-  std::vector<std::uint64_t> lengths(static_cast<std::size_t>(size_));
+  std::vector<std::uint64_t> lengths(static_cast<std::size_t>(size()));
   all_gather(&length, sizeof length, lengths.data());
   const std::uint64_t longest = *std::max_element(lengths.begin(), lengths.end());
   std::vector<std::string> texts(lengths.size());

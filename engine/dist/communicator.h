@@ -9,8 +9,15 @@
 #include <vector>
 
 #include "engine/core/tensor.h"
+#include "engine/device/device.h"
 
 namespace swath {
+
+/// Where a process stands among all, and among those of its machine.
+struct RankPlace {
+  int rank = 0, size = 1;
+  int local_rank = 0, local_size = 1;
+};
 
 /// Rows of a batch that belong to one rank: contiguous, in the order of the ranks, equal in number but for one row.
 struct RowSlice {
@@ -27,14 +34,18 @@ class Communicator {
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  int rank() const { return rank_; }
-  int size() const { return size_; }
-  bool alone() const { return size_ == 1; }
+  const RankPlace& place() const { return place_; }
+  int rank() const { return place_.rank; }
+  int size() const { return place_.size; }
+  bool alone() const { return size() == 1; }
   /// Rank 0 writes what a run leaves behind.
-  bool leads() const { return rank_ == 0; }
-  RowSlice slice(std::int64_t rows) const { return slice_of(rows, rank_, size_); }
+  bool leads() const { return rank() == 0; }
+  RowSlice slice(std::int64_t rows) const { return slice_of(rows, rank(), size()); }
 
-  /// Tensors, in the order of the work on their device; done on return on the CPU.
+  /// Tensors of a device that this serves, in the order of the work on it; done on return on the CPU.
+
+  /// CPUs, unless said otherwise.
+  virtual bool serves(const Device& device) const { return device.kind() == DeviceKind::cpu; }
 
   /// `whole` (rows × …): every rank's slice of the rows comes to all others.
   virtual void all_gather_rows(const Tensor& whole) = 0;
@@ -47,6 +58,9 @@ class Communicator {
   /// Lets reduces under way go on, where nothing else does.
   virtual void poll_reduces() {}
   virtual void finish_reduces() = 0;
+  /// Waits until the device has done all of these that were queued, and the work before them. Nothing else that waits for the
+  /// device sees that a rank is lost.
+  virtual void settle() {}
 
   /// Host memory.
 
@@ -60,6 +74,11 @@ class Communicator {
   /// The text of every rank, in their order.
   std::vector<std::string> all_gather(const std::string& mine);
 
+  /// Waits until `done`, which is asked again and again, says so; counts as a call.
+  virtual void wait_until(const std::function<bool()>& done);
+  /// What another thread calls, once, as soon as a rank is lost, until it is replaced (by null: nothing).
+  virtual void on_loss(std::function<void()> /*call*/) {}
+
   /// After RankError: the first of the ranks that are left calls `save`, which returns the step, and the others wait until it
   /// has. The step that is saved, or none.
   virtual std::optional<std::uint64_t> save_once(const std::function<std::uint64_t()>& /*save*/) { return std::nullopt; }
@@ -67,18 +86,19 @@ class Communicator {
   virtual void say_failed() {}
 
  protected:
-  Communicator(int rank, int size) : rank_(rank), size_(size) {}
+  explicit Communicator(const RankPlace& place) : place_(place) {}
 
  private:
-  int rank_, size_;
+  RankPlace place_;
 };
 
 /// One process on its own: every call leaves things as they are.
 class SoleRank final : public Communicator {
  public:
-  SoleRank() : Communicator(0, 1) {}
+  SoleRank() : Communicator(RankPlace{}) {}
   using Communicator::all_gather;
   using Communicator::broadcast;
+  bool serves(const Device&) const override { return true; }
   void all_gather_rows(const Tensor&) override {}
   void reduce_scatter_rows(const Tensor&) override {}
   void all_reduce(const Tensor&) override {}

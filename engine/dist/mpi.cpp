@@ -69,21 +69,22 @@ class Session {
   bool started_ = false;
 };
 
-int rank_in_world() {
-  int rank = 0;
-  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  return rank;
-}
-int size_of_world() {
-  int size = 0;
-  MPI_Comm_size(MPI_COMM_WORLD, &size);
-  return size;
+RankPlace place_in_world() {
+  RankPlace place;
+  MPI_Comm_rank(MPI_COMM_WORLD, &place.rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &place.size);
+  MPI_Comm here = MPI_COMM_NULL;
+  check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, place.rank, MPI_INFO_NULL, &here), "MPI_Comm_split_type");
+  MPI_Comm_rank(here, &place.local_rank);
+  MPI_Comm_size(here, &place.local_size);
+  MPI_Comm_free(&here);
+  return place;
 }
 
 class MpiCommunicator final : public Communicator {
  public:
   MpiCommunicator(std::unique_ptr<Session> session, const RankOptions& options)
-      : Communicator(rank_in_world(), size_of_world()), session_(std::move(session)) {
+      : Communicator(place_in_world()), session_(std::move(session)) {
     check(MPI_Comm_dup(MPI_COMM_WORLD, &world_), "MPI_Comm_dup");
     MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN);
     if (alone()) return;
@@ -98,6 +99,21 @@ class MpiCommunicator final : public Communicator {
       session_->abandon();
     else
       MPI_Comm_free(&world_);
+  }
+
+  void wait_until(const std::function<bool()>& done) override {
+    if (watch_) watch_->enter();
+    // Short waits spin; longer ones leave the core to others, of which some may be ranks.
+    for (int tries = 0; !done(); ++tries) {
+      if (tries < 1000) continue;
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+      if (tries % 100 == 0) check_others();
+    }
+    if (watch_) watch_->leave();
+  }
+
+  void on_loss(std::function<void()> call) override {
+    if (watch_) watch_->on_loss(std::move(call));
   }
 
   std::optional<std::uint64_t> save_once(const std::function<std::uint64_t()>& save) override {
@@ -204,18 +220,11 @@ class MpiCommunicator final : public Communicator {
   }
 
   void wait(MPI_Request& request) {
-    if (watch_) watch_->enter();
-    // Short waits spin; longer ones leave the core to others, of which some may be ranks.
-    for (int tries = 0;; ++tries) {
+    wait_until([&] {
       int done = 0;
-      const int code = MPI_Test(&request, &done, MPI_STATUS_IGNORE);
-      expect(code, "MPI_Test");
-      if (done) break;
-      if (tries < 1000) continue;
-      std::this_thread::sleep_for(std::chrono::microseconds(20));
-      if (tries % 100 == 0) check_others();
-    }
-    if (watch_) watch_->leave();
+      expect(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+      return done != 0;
+    });
   }
 
   /// A call between the ranks. MPI may see sooner that a connection broke than the watch sees whose: it gets a moment.

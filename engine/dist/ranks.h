@@ -29,6 +29,16 @@ bool ranks_available();
 /// UserError when the launcher has started several processes and this build has no MPI, or MPI does not see them.
 std::unique_ptr<Communicator> join_ranks(const RankOptions& options);
 
+/// The device that a rank opens for `name`: of several ranks with "cuda" each takes that of its number on its machine, or the
+/// only one that its launcher lets it see. Throws UserError when a machine has more ranks than GPUs.
+std::string device_of_rank(const std::string& name, const Communicator& ranks);
+
+/// `ranks` whose tensors live on the device: null when they serve it already. Both must outlive the result. Throws UserError when
+/// this build cannot join several GPUs, or two ranks have the same one.
+std::unique_ptr<Communicator> join_devices(Communicator& ranks, Device& device);
+/// Version of NCCL, by which several GPUs are joined; empty: this build has none.
+std::string joins_devices_by();
+
 /// What join_ranks() makes of several processes; in builds with MPI only.
 std::unique_ptr<Communicator> join_mpi(const RankOptions& options);
 

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "engine/core/error.h"
 #include "engine/io/file.h"
@@ -108,6 +109,8 @@ struct RankWatch::Impl {
   Beat mine;
   Clock::time_point entered = Clock::now();
   bool quit = false;
+  std::mutex call_mutex;
+  std::function<void()> call;  // on_loss
   std::thread thread;
 
   std::string name_of(std::size_t r) const {
@@ -162,10 +165,20 @@ struct RankWatch::Impl {
         for (const Peer& peer : peers) waiting.push_back({peer.open ? peer.socket.get() : -1, POLLIN, 0});
       }
       ::poll(waiting.data(), waiting.size(), 200);
-      const std::lock_guard lock(mutex);
-      for (std::size_t r = 0; r < peers.size(); ++r)
-        if (peers[r].open && waiting[r].revents) listen(r);
+      bool lost = false;
+      {
+        const std::lock_guard lock(mutex);
+        for (std::size_t r = 0; r < peers.size(); ++r)
+          if (peers[r].open && waiting[r].revents) listen(r);
+        lost = mine.lost != kNone;
+      }
+      if (lost) call_once();
     }
+  }
+
+  void call_once() {
+    const std::lock_guard lock(call_mutex);
+    if (call) std::exchange(call, nullptr)();
   }
 
   void tell() {
@@ -283,6 +296,11 @@ void RankWatch::leave() {
 }
 
 void RankWatch::check() { impl_->check(); }
+
+void RankWatch::on_loss(std::function<void()> call) {
+  const std::lock_guard lock(impl_->call_mutex);
+  impl_->call = std::move(call);
+}
 
 bool RankWatch::first_left() const {
   const std::lock_guard lock(impl_->mutex);

@@ -34,6 +34,9 @@ class RankWatch {
   /// While it waits: throws RankError when a rank is lost, or when this call has waited for `timeout` seconds.
   void check();
 
+  /// What the thread calls, once, when a rank is lost; null: nothing. Waits for a call under way.
+  void on_loss(std::function<void()> call);
+
   /// After a loss. The first rank that is left is to save the run.
   bool first_left() const;
   /// The others wait until it has, and learn the step; none when it is gone too.

@@ -16,6 +16,7 @@
 
 #include "data/pack.h"
 #include "data/scenes.h"
+#include "engine/dist/ranks.h"
 #include "recipes/step.h"
 
 namespace swath::testing {
@@ -69,19 +70,21 @@ struct StateBytes : StateVisitor {
   std::map<std::string, std::vector<std::byte>> values;
 };
 
-/// A recipe of type R (Recipe: the one that options.recipe names) and steps of it, without a trainer.
+/// A recipe of type R (Recipe: the one that options.recipe names) and steps of it, without a trainer. Several ranks with the
+/// device "cuda" have a GPU each.
 template <class R>
 struct RecipeBench {
   explicit RecipeBench(const TrainOptions& with, const std::string& device_name = "cpu", Communicator& ranks = sole_rank())
       : options(with),
-        device(Device::open(device_name)),
+        device(Device::open(device_of_rank(device_name, ranks))),
+        joined(join_devices(ranks, *device)),
         data(open_or_pack(options.data, options.pack)),
-        owned(make({*device, block, options, data.train, ranks})),
+        owned(make({*device, block, options, data.train, joined ? *joined : ranks})),
         recipe(*owned) {
     block.allocate(*device);
     optimizer = std::make_unique<Optimizer>(block, options.optimizer);
     scalars = std::make_unique<StepScalars>(*device);
-    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train, ranks);
+    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train, joined ? *joined : ranks);
   }
 
   static std::unique_ptr<R> make(const RecipeContext& context) {
@@ -133,6 +136,7 @@ struct RecipeBench {
   TrainOptions options;
   std::vector<std::int64_t> places;  // of the training images
   std::unique_ptr<Device> device;
+  std::unique_ptr<Communicator> joined;
   PackedSet data;
   ParameterBlock block;
   std::unique_ptr<R> owned;

@@ -1,0 +1,114 @@
+// Two ranks with a GPU each, real or simulated, on slices of a batch: the gradients of one GPU on the whole, recorded steps with
+// the bits of eager ones, and no wait for the device in a step. Run by mpirun.
+#include <gtest/gtest.h>
+
+#include <iostream>
+
+#include "tests/recipes/ranks_case.h"
+#include "tests/simulator_counts.h"
+
+namespace swath {
+namespace {
+
+using testing::Method;
+
+Communicator* ranks = nullptr;
+
+class NcclRanks : public testing::RankedScenes, public ::testing::WithParamInterface<Method> {
+ protected:
+  static void SetUpTestSuite() { make_scenes("nccl", 90); }
+  static void TearDownTestSuite() { remove_scenes(); }
+
+  static TrainOptions options(const char* graph) {
+    TrainOptions made = options_of(GetParam());
+    made.graph = graph;
+    made.dac.kmeans.retriever.faiss = "cpu";
+    return made;
+  }
+};
+
+TEST_P(NcclRanks, SlicesGiveTheGradientOfTheWholeAndGraphsItsBits) {
+  // The second step is recorded, with gradients that set out while the backward pass runs, and the third replayed.
+  const std::int64_t rows = 13;
+  const int steps = 3;
+  const Outcome shared = outcome(options("off"), GetParam(), rows, steps, 0, *ranks, "cuda");
+  const Outcome alone = outcome(options("off"), GetParam(), rows, steps, 0, sole_rank(), "cuda");
+  for (int step = 0; step < steps; ++step) {
+    SCOPED_TRACE("step " + std::to_string(step));
+    const auto at = static_cast<std::size_t>(step);
+    testing::expect_close(shared.steps[at], alone.steps[at], 1e-5);
+    for (std::size_t i = 0; i < alone.statistics[at].size(); ++i)
+      EXPECT_NEAR(shared.statistics[at][i], alone.statistics[at][i], 1e-5 * std::abs(alone.statistics[at][i]) + 1e-7);
+  }
+  const Outcome recorded = outcome(options("auto"), GetParam(), rows, steps, 0, *ranks, "cuda");
+  EXPECT_TRUE(recorded.steps == shared.steps);
+  EXPECT_TRUE(recorded.statistics == shared.statistics);
+  EXPECT_TRUE(recorded.state == shared.state);
+}
+
+INSTANTIATE_TEST_SUITE_P(, NcclRanks, ::testing::ValuesIn(testing::methods()),
+                         [](const ::testing::TestParamInfo<Method>& param) { return param.param.name; });
+
+class NcclStep : public NcclRanks {};
+
+TEST_P(NcclStep, DoesNotWaitForTheDeviceAndLeavesRanksAlike) {
+  testing::RecipeBench<Recipe> bench(options("auto"), "cuda", *ranks);
+  bench.set_learning_rate(1e-3f);
+  const std::vector<float> before = bench.block.values().to_host<float>();
+  const Batch batch = batch_of(bench.data.train, 14, *ranks);
+  std::uint64_t step = 0;
+  const auto run = [&] {
+    bench.scalars->set_step(step++);
+    bench.step->run(batch);
+  };
+  run(), run();
+  ASSERT_NE(bench.step->graph({14, 0}), nullptr);
+  ASSERT_NE(bench.step->update_graph({14, 0}), nullptr);
+  bench.step->drain();
+  testing::simulator_counts();
+  run(), run();
+  const nlohmann::json counts = testing::simulator_counts();
+  if (!counts.is_null()) {
+    testing::expect_no_waits(counts, counts.at("memcpy_h2d"));
+    // The last update waits for the next step, or to be asked for.
+    EXPECT_EQ(counts.at("graph_launches"), 3);
+  }
+  EXPECT_EQ(bench.step->drain().size(), 2u);
+  const std::vector<float> values = bench.block.values().to_host<float>();
+  EXPECT_NE(values, before);
+  const std::string mine(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+  EXPECT_TRUE(ranks->all_gather(mine)[0] == mine);
+}
+
+INSTANTIATE_TEST_SUITE_P(, NcclStep, ::testing::Values(Method{"baseline", "baseline"}),
+                         [](const ::testing::TestParamInfo<Method>& param) { return param.param.name; });
+
+TEST(NcclDevices, AreOneForEachRank) {
+  const auto refuse = [](const std::string& device) {
+    const std::unique_ptr<Device> opened = Device::open(device_of_rank(device, *ranks));
+    try {
+      join_devices(*ranks, *opened);
+      ADD_FAILURE() << device;
+    } catch (const UserError& error) {
+      EXPECT_NE(std::string(error.what()).find("ranks 0 and 1 would share a GPU"), std::string::npos) << error.what();
+    }
+  };
+  refuse("cuda:1");
+  EXPECT_EQ(device_of_rank("cuda", *ranks), "cuda:" + std::to_string(ranks->rank()));
+  EXPECT_EQ(device_of_rank("cpu", *ranks), "cpu");
+  EXPECT_EQ(device_of_rank("cuda", sole_rank()), "cuda");
+}
+
+}  // namespace
+}  // namespace swath
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  const std::unique_ptr<swath::Communicator> joined = swath::join_ranks({.timeout = 120});
+  swath::ranks = joined.get();
+  if (swath::cuda_device_count() < joined->size()) {
+    std::cout << "fewer GPUs than ranks\n";
+    return 77;
+  }
+  return RUN_ALL_TESTS();
+}
