@@ -32,8 +32,8 @@ struct StepShape {
 /// from then on that shape is one launch with the same bits. What cannot be recorded runs eagerly, after one warning.
 ///
 /// Of several ranks a step is two parts: up to the last sum over ranks, and the update, which is not queued before the sums are
-/// known to be done. So a step that a lost rank leaves unfinished has changed nothing but running statistics, and they are kept.
-/// On a GPU the update of a replayed step is queued when the next one has been loaded, or when the device is waited for.
+/// known to be done. So a step that a lost rank leaves unfinished has changed nothing but running statistics, and they are
+/// kept. On a GPU the update of a replayed step is queued when the next one has been loaded, or when the device is waited for.
 class TrainStep {
  public:
   /// `log_every` is the capacity of the statistics ring. All references must outlive the step.
@@ -108,7 +108,7 @@ class TrainStep {
   std::unique_ptr<HostCopies> copies_;  // null on the CPU
   std::vector<std::int32_t> index_;
   std::vector<std::uint64_t> pending_;
-  std::unique_ptr<PoolArena> arena_;                          // of the graphs' memory; null where steps always run eagerly
+  std::unique_ptr<PoolArena> arena_;  // of the graphs' memory; null where steps always run eagerly
   std::map<StepShape, Recorded> graphs_;
   DeviceGraph* owed_ = nullptr;  // an update to be queued when the sums before it are done
   Tensor statistics_before_;     // running ones before the step under way; of several ranks

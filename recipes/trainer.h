@@ -55,7 +55,8 @@ class Trainer {
  public:
   /// Builds model, loss and optimiser for the training split of `data`; a run folder with a checkpoint is continued.
   /// All references must outlive the trainer. Of several ranks each has a trainer with the same options and data; rank 0 writes
-  /// the run folder, which the others have joined; they serve the device. Throws UserError, also on ranks that disagree; DataError, DeviceError.
+  /// the run folder, which the others have joined; they serve the device. Throws UserError, also on ranks that disagree;
+  /// DataError, DeviceError.
   Trainer(Device& device, const TrainOptions& options, const PackedSet& data, RunDir& run, Communicator& ranks = sole_rank());
   ~Trainer();
 

@@ -157,7 +157,9 @@ class NcclCommunicator final : public Communicator {
     if (whole.numel() == 0) return;
     const std::int64_t rows = whole.size(0);
     const std::size_t row = whole.bytes() / static_cast<std::size_t>(rows);
-    const auto at = [&](const RowSlice& of) { return static_cast<char*>(whole.raw()) + static_cast<std::size_t>(of.begin) * row; };
+    const auto at = [&](const RowSlice& of) {
+      return static_cast<char*>(whole.raw()) + static_cast<std::size_t>(of.begin) * row;
+    };
     const auto bytes = [&](const RowSlice& of) { return static_cast<std::size_t>(of.size) * row; };
     const RowSlice mine = slice(rows);
     if (rows % size() == 0)

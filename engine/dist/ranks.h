@@ -33,8 +33,8 @@ std::unique_ptr<Communicator> join_ranks(const RankOptions& options);
 /// only one that its launcher lets it see. Throws UserError when a machine has more ranks than GPUs.
 std::string device_of_rank(const std::string& name, const Communicator& ranks);
 
-/// `ranks` whose tensors live on the device: null when they serve it already. Both must outlive the result. Throws UserError when
-/// this build cannot join several GPUs, or two ranks have the same one.
+/// `ranks` whose tensors live on the device: null when they serve it already. Both must outlive the result. Throws UserError
+/// when this build cannot join several GPUs, or two ranks have the same one.
 std::unique_ptr<Communicator> join_devices(Communicator& ranks, Device& device);
 /// Version of NCCL, by which several GPUs are joined; empty: this build has none.
 std::string joins_devices_by();

@@ -1,5 +1,5 @@
-// Two ranks with a GPU each, real or simulated, on slices of a batch: the gradients of one GPU on the whole, recorded steps with
-// the bits of eager ones, and no wait for the device in a step. Run by mpirun.
+// Two ranks with a GPU each, real or simulated, on slices of a batch: the gradients of one GPU on the whole, recorded steps
+// with the bits of eager ones, and no wait for the device in a step. Run by mpirun.
 #include <gtest/gtest.h>
 
 #include <iostream>
@@ -32,6 +32,12 @@ TEST_P(NcclRanks, SlicesGiveTheGradientOfTheWholeAndGraphsItsBits) {
   const std::int64_t rows = 13;
   const int steps = 3;
   const Outcome shared = outcome(options("off"), GetParam(), rows, steps, 0, *ranks, "cuda");
+  const Outcome recorded = outcome(options("auto"), GetParam(), rows, steps, 0, *ranks, "cuda");
+  EXPECT_TRUE(recorded.steps == shared.steps);
+  EXPECT_TRUE(recorded.statistics == shared.statistics);
+  EXPECT_TRUE(recorded.state == shared.state);
+  // What is summed over ranks has the same bits on all of them.
+  if (!ranks->leads()) return;
   const Outcome alone = outcome(options("off"), GetParam(), rows, steps, 0, sole_rank(), "cuda");
   for (int step = 0; step < steps; ++step) {
     SCOPED_TRACE("step " + std::to_string(step));
@@ -40,10 +46,6 @@ TEST_P(NcclRanks, SlicesGiveTheGradientOfTheWholeAndGraphsItsBits) {
     for (std::size_t i = 0; i < alone.statistics[at].size(); ++i)
       EXPECT_NEAR(shared.statistics[at][i], alone.statistics[at][i], 1e-5 * std::abs(alone.statistics[at][i]) + 1e-7);
   }
-  const Outcome recorded = outcome(options("auto"), GetParam(), rows, steps, 0, *ranks, "cuda");
-  EXPECT_TRUE(recorded.steps == shared.steps);
-  EXPECT_TRUE(recorded.statistics == shared.statistics);
-  EXPECT_TRUE(recorded.state == shared.state);
 }
 
 INSTANTIATE_TEST_SUITE_P(, NcclRanks, ::testing::ValuesIn(testing::methods()),

@@ -1,6 +1,6 @@
-// A libnccl.so.2 for tests without a GPU: the functions that swath calls, between processes of one machine, through shared memory.
-// Operations are host functions on the stream, eager or captured, that read and write the memory of a simulated device; on a
-// real one they would fault. Sums are taken in the order of the ranks.
+// A libnccl.so.2 for tests without a GPU: the functions that swath calls, between processes of one machine, through shared
+// memory. Operations are host functions on the stream, eager or captured, that read and write the memory of a simulated device;
+// on a real one they would fault. Sums are taken in the order of the ranks.
 #include <cuda_runtime.h>
 #include <fcntl.h>
 #include <nccl.h>
@@ -87,7 +87,8 @@ bool exchange(const Operation& op, std::size_t begin, std::size_t bytes) {
   if (op.kind == Kind::broadcast) {
     if (comm.rank != op.root) std::memcpy(op.receive + begin, slot(op.root), bytes);
   } else if (op.kind == Kind::all_gather) {
-    for (int r = 0; r < comm.size; ++r) std::memcpy(op.receive + static_cast<std::size_t>(r) * op.bytes + begin, slot(r), bytes);
+    for (int r = 0; r < comm.size; ++r)
+      std::memcpy(op.receive + static_cast<std::size_t>(r) * op.bytes + begin, slot(r), bytes);
   } else if (op.kind == Kind::all_reduce || comm.rank == op.root) {
     std::memcpy(op.receive + begin, slot(0), bytes);
     for (int r = 1; r < comm.size; ++r) sum_floats(op.receive + begin, slot(r), bytes);
@@ -187,8 +188,8 @@ ncclResult_t ncclCommAbort(ncclComm_t comm) {
   return ncclSuccess;
 }
 
-ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, ncclDataType_t type, ncclRedOp_t op, ncclComm_t comm,
-                           cudaStream_t stream) {
+ncclResult_t ncclAllReduce(const void* send, void* receive, std::size_t count, ncclDataType_t type, ncclRedOp_t op,
+                           ncclComm_t comm, cudaStream_t stream) {
   if (!sums(type, op)) return ncclInvalidArgument;
   return queue({comm, Kind::all_reduce, static_cast<const char*>(send), static_cast<char*>(receive), count * 4, 0}, stream);
 }
@@ -213,8 +214,9 @@ ncclResult_t ncclAllGather(const void* send, void* receive, std::size_t count, n
 
 ncclResult_t ncclBroadcast(const void* send, void* receive, std::size_t count, ncclDataType_t type, int root, ncclComm_t comm,
                            cudaStream_t stream) {
-  return queue({comm, Kind::broadcast, static_cast<const char*>(send), static_cast<char*>(receive), count * size_of(type), root},
-               stream);
+  return queue(
+      {comm, Kind::broadcast, static_cast<const char*>(send), static_cast<char*>(receive), count * size_of(type), root},
+      stream);
 }
 
 ncclResult_t ncclGroupStart() {

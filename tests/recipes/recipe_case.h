@@ -84,7 +84,8 @@ struct RecipeBench {
     block.allocate(*device);
     optimizer = std::make_unique<Optimizer>(block, options.optimizer);
     scalars = std::make_unique<StepScalars>(*device);
-    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train, joined ? *joined : ranks);
+    step = std::make_unique<TrainStep>(*device, recipe, block, *optimizer, *scalars, options, data.train,
+                                       joined ? *joined : ranks);
   }
 
   static std::unique_ptr<R> make(const RecipeContext& context) {

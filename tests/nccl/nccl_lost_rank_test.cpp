@@ -1,0 +1,70 @@
+// A rank dies while another waits for it on its GPU: the other names it, and its state is that before the step. Run by mpirun
+// with two processes, of which the second ends without a word.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <iostream>
+
+#include "tests/recipes/ranks_case.h"
+
+namespace swath {
+namespace {
+
+Communicator* ranks = nullptr;
+
+class LostRank : public testing::RankedScenes {
+ protected:
+  static void SetUpTestSuite() { make_scenes("lost", 90); }
+  static void TearDownTestSuite() { remove_scenes(); }
+
+  /// Ends a step that rank 1 does not take part in, after two with both; whether run() had returned from it.
+  static void lose(const char* graph, bool returned) {
+    TrainOptions options = options_of({"sndl", "sndl"});
+    options.graph = graph;
+    testing::RecipeBench<Recipe> bench(options, "cuda", *ranks);
+    bench.set_learning_rate(1e-3f);
+    const Batch batch = batch_of(bench.data.train, 13, *ranks);
+    for (std::uint64_t step = 0; step < 2; ++step) {
+      bench.scalars->set_step(step);
+      bench.run(batch);
+    }
+    if (ranks->rank() == 1) {
+      remove_scenes();
+      ::_exit(0);
+    }
+    auto before = bench.state();
+    bench.scalars->set_step(2);
+    try {
+      bench.run(batch);
+      ADD_FAILURE() << "the step was finished alone";
+    } catch (const RankError& error) {
+      EXPECT_NE(std::string(error.what()).find("rank 1 ("), std::string::npos) << error.what();
+    }
+    EXPECT_EQ(bench.step->take_back(), returned);
+    auto after = bench.state();
+    // Nobody reads what the backward pass left.
+    before.erase("grads");
+    after.erase("grads");
+    for (const auto& [name, bytes] : before) EXPECT_TRUE(bytes == after.at(name)) << name;
+  }
+};
+
+TEST_F(LostRank, LeavesAnEagerStepUndone) { lose("off", false); }
+TEST_F(LostRank, LeavesARecordedStepUndone) { lose("auto", true); }
+
+}  // namespace
+}  // namespace swath
+
+int main(int argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  const std::unique_ptr<swath::Communicator> joined = swath::join_ranks({.timeout = 120});
+  swath::ranks = joined.get();
+  if (swath::cuda_device_count() < joined->size()) {
+    std::cout << "fewer GPUs than ranks\n";
+    return 77;
+  }
+  // A lost rank cannot take part in the end of MPI.
+  const int result = RUN_ALL_TESTS();
+  joined->say_failed();
+  return result;
+}
