@@ -67,7 +67,7 @@ if [ -n "$nvcc" ]; then
   fi
   PATH=$PATH:$(dirname "$nvcc")
   # What the CPU configuration has shown already is neither built nor run twice.
-  SWATH_CTEST_ARGS="-L cuda|gpu|cudnn|consumer" run_tests cuda CUDA -DSWATH_BENCH=ON -DSWATH_PYTHON=ON -DPython_EXECUTABLE="$SWATH_PEERS_PYTHON" ${SWATH_GPUSIM:+-DSWATH_GPUSIM=$SWATH_GPUSIM}
+  SWATH_CTEST_ARGS="-L cuda|gpu|cudnn|nccl|consumer" run_tests cuda CUDA -DSWATH_BENCH=ON -DSWATH_PYTHON=ON -DPython_EXECUTABLE="$SWATH_PEERS_PYTHON" ${SWATH_GPUSIM:+-DSWATH_GPUSIM=$SWATH_GPUSIM}
 elif [ "${CI:-}" = true ]; then
   broken "CI needs nvcc: install the CUDA Toolkit"
 else
