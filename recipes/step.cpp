@@ -89,6 +89,7 @@ void TrainStep::run(const Batch& batch) {
 }
 
 void TrainStep::start_pixels(const Batch& batch) {
+  const LedgerPass pass(device_.ledger(), "input");
   const ImageSpec& image = split_.image();
   const std::int64_t rows = ranks_.slice(batch.n).size;
   if (!copies_) {
