@@ -34,6 +34,7 @@ const std::vector<Benchmark>& benchmarks() {
                              row_normalize_benchmarks,
                              augment_benchmarks,
                              batch_norm_benchmarks,
+                             batch_norm_fused_benchmarks,
                              batch_norm_pool_benchmarks,
                              pool_benchmarks,
                              elementwise_benchmarks,

@@ -46,8 +46,8 @@ struct Columns {
 };
 
 template <class T>
-void pool_pixel(const BatchNormPoolArgs& p, const Columns& columns, const T* image, std::int64_t row, std::int64_t column, T* y,
-                std::uint8_t* index) {
+void pool_pixel(const BatchNormPoolArgs& p, const Columns& columns, const T* image, std::int64_t row, std::int64_t column,
+                std::int64_t to) {
   const PoolGeometry& g = p.geometry;
   const std::int64_t top = row * g.stride - g.pad, left = column * g.stride - g.pad;
   const Range rows = taps_inside(top, g.window, g.height), across = taps_inside(left, g.window, g.width);
@@ -68,11 +68,21 @@ void pool_pixel(const BatchNormPoolArgs& p, const Columns& columns, const T* ima
       first = false;
     }
   }
+  to += columns.begin;
+  if (T* raw = typed<T>(p.winner)) {
+    for (std::int64_t c = 0; c < columns.size; ++c) {
+      const std::int64_t r = winner[c] / g.window, s = winner[c] % g.window;
+      raw[to + c] = image[((top + r) * g.width + left + s) * g.channels + columns.begin + c];
+    }
+  } else {
+    T* y = typed<T>(p.y) + to;
 #pragma omp simd
-  for (std::int64_t c = 0; c < columns.size; ++c) y[columns.begin + c] = from_float<T>(best[c] < 0 ? 0.0f : best[c]);
-  if (!index) return;
+    for (std::int64_t c = 0; c < columns.size; ++c) y[c] = from_float<T>(best[c] < 0 ? 0.0f : best[c]);
+  }
+  if (!p.index) return;
+  std::uint8_t* index = p.index + to;
 #pragma omp simd
-  for (std::int64_t c = 0; c < columns.size; ++c) index[columns.begin + c] = static_cast<std::uint8_t>(winner[c]);
+  for (std::int64_t c = 0; c < columns.size; ++c) index[c] = static_cast<std::uint8_t>(winner[c]);
 }
 
 template <class T>
@@ -84,8 +94,7 @@ void pool(const BatchNormPoolArgs& p) {
     for (std::int64_t begin = 0; begin < g.channels; begin += kColumns) {
       const Columns columns(p.main, p.spread, p.eps, begin, g.channels);
       for (std::int64_t j = 0; j < out_width; ++j) {
-        const std::int64_t at = (task * out_width + j) * g.channels;
-        pool_pixel(p, columns, image, task % out_height, j, typed<T>(p.y) + at, p.index ? p.index + at : nullptr);
+        pool_pixel<T>(p, columns, image, task % out_height, j, (task * out_width + j) * g.channels);
       }
     }
   });
@@ -154,15 +163,19 @@ struct Coefficients {
 
 void finish(const BatchNormPoolBackwardArgs& p, const float* partial, const Coefficients& out) {
   const PoolGeometry& g = p.geometry;
-  const std::int64_t chunks = partial_count(g);
+  const std::int64_t chunks = p.sums ? 0 : partial_count(g);
   const double n = static_cast<double>(std::max<std::int64_t>(g.rows(), 1));
   parallel_for(g.channels, [&](std::int64_t c) {
     double sum = 0, product = 0;
+    const double invstd = static_cast<double>(p.main.spread[c]);
+    if (p.sums) {
+      product = static_cast<double>(p.sums[c]) / invstd;
+      sum = static_cast<double>(p.sums[g.channels + c]);
+    }
     for (std::int64_t k = 0; k < chunks; ++k) {
       sum += static_cast<double>(partial[2 * k * g.channels + c]);
       product += static_cast<double>(partial[(2 * k + 1) * g.channels + c]);
     }
-    const double invstd = static_cast<double>(p.main.spread[c]);
     out.slope[c] = p.main.gamma[c] * p.main.spread[c];
     out.linear[c] = static_cast<float>(product * invstd * invstd / n);
     out.constant[c] = static_cast<float>(sum / n);
@@ -207,7 +220,7 @@ void batch_norm_pool_backward(const BatchNormPoolBackwardArgs& p, Cpu) {
   float* partial = workspace + batch_norm_plan::kCoefficients * channels;
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
-    reduce<T>(p, partial);
+    if (!p.sums) reduce<T>(p, partial);
     finish(p, partial, coefficients);
     if (p.d_main.d_x) input_gradient<T>(p, coefficients);
   });

@@ -45,14 +45,15 @@ __device__ __forceinline__ Pixel pixel_at(std::int64_t of_all, int height, int w
   return {image, static_cast<int>(row), static_cast<int>(within - row * static_cast<unsigned>(width))};
 }
 
-/// The maximum so far in each channel of a window.
+/// The maximum so far in each channel of a window, and with kRaw what it was before normalisation.
+template <bool kRaw>
 struct Best {
-  Cell value;
+  Cell value, raw;
   int tap[kCell];
 
   __device__ explicit Best(int first_tap) {
 #pragma unroll
-    for (int k = 0; k < kCell; ++k) value.v[k] = -INFINITY, tap[k] = first_tap;
+    for (int k = 0; k < kCell; ++k) value.v[k] = raw.v[k] = -INFINITY, tap[k] = first_tap;
   }
   __device__ __forceinline__ void meet(const Cell& x, int at, const ApplyValues& of) {
 #pragma unroll
@@ -60,13 +61,14 @@ struct Best {
       const float v = normalise(x.v[k], of.mean.v[k], of.scale.v[k], of.beta.v[k]);
       const bool take = v > value.v[k] || (v != v && value.v[k] == value.v[k]);
       value.v[k] = take ? v : value.v[k];
+      if constexpr (kRaw) raw.v[k] = take ? x.v[k] : raw.v[k];
       tap[k] = take ? at : tap[k];
     }
   }
 };
 
 /// A thread owns one output pixel at a time; three pixels of a window's row are on their way at once.
-template <bool kWide, class T>
+template <bool kWide, class T, bool kRaw>
 __global__ void __launch_bounds__(kMapThreads, kMapBlocks) pool_kernel(BatchNormPoolArgs p, Sizes z) {
   constexpr int kAtOnce = 3;
   const Channels at = channels_of_thread(z.channels);
@@ -79,7 +81,7 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks) pool_kernel(BatchNorm
     const int column_begin = max(0, -left), column_end = min(z.window, z.width - left);
     const T* from = static_cast<const T*>(p.main.x) + at.begin +
                     ((static_cast<std::int64_t>(out.image) * z.height + top) * z.width + left) * z.channels;
-    Best best(row_begin * z.window + column_begin);
+    Best<kRaw> best(row_begin * z.window + column_begin);
     for (int r = row_begin; r < row_end; ++r) {
       for (int s = column_begin; s < column_end; s += kAtOnce) {
         Raw<T> x[kAtOnce];
@@ -92,10 +94,14 @@ __global__ void __launch_bounds__(kMapThreads, kMapBlocks) pool_kernel(BatchNorm
           if (s + b < column_end) best.meet(unpack(x[b]), r * z.window + s + b, of);
       }
     }
-#pragma unroll
-    for (int k = 0; k < kCell; ++k) best.value.v[k] = best.value.v[k] < 0 ? 0.0f : best.value.v[k];
     const std::int64_t to = i * z.channels + at.begin;
-    store_raw<kWide>(static_cast<T*>(p.y) + to, pack<T>(best.value), at.valid);
+    if constexpr (kRaw) {
+      store_raw<kWide>(static_cast<T*>(p.winner) + to, pack<T>(best.raw), at.valid);
+    } else {
+#pragma unroll
+      for (int k = 0; k < kCell; ++k) best.value.v[k] = best.value.v[k] < 0 ? 0.0f : best.value.v[k];
+      store_raw<kWide>(static_cast<T*>(p.y) + to, pack<T>(best.value), at.valid);
+    }
     if (p.index) store_taps<kWide>(p.index + to, at.valid, best.tap);
   }
 }
@@ -181,13 +187,26 @@ void pool(const BatchNormPoolArgs& p, CudaStream exec) {
   const PoolGeometry& g = p.geometry;
   const std::int64_t pixels = g.n * g.out_height() * g.out_width();
   if (pixels * g.channels == 0) return;
-  const bool is_wide = wide(g.channels, {p.main.x, p.y, p.index});
+  const bool is_wide = wide(g.channels, {p.main.x, p.y, p.winner, p.index});
   const CudaPlan plan = batch_norm_plan::cuda_plan(g.channels);
   with_element(p.dtype, [&](auto element) {
     using T = decltype(element);
-    launch(is_wide ? pool_kernel<true, T> : pool_kernel<false, T>, map_grid(plan, pixels), block_of(plan, kMapThreads), 0, exec,
-           p, sizes_of(g));
+    const auto run = [&](auto* kernel) {
+      launch(kernel, map_grid(plan, pixels), block_of(plan, kMapThreads), 0, exec, p, sizes_of(g));
+    };
+    if (p.winner) return run(is_wide ? pool_kernel<true, T, true> : pool_kernel<false, T, true>);
+    run(is_wide ? pool_kernel<true, T, false> : pool_kernel<false, T, false>);
   });
+}
+
+constexpr int kCoefficientThreads = 128;
+
+/// What the first pass leaves, from its sums.
+__global__ void __launch_bounds__(kCoefficientThreads) coefficients_kernel(Backward p, const float* sums) {
+  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kCoefficientThreads + threadIdx.x;
+  if (c >= p.channels) return;
+  const double product = static_cast<double>(sums[c]) / static_cast<double>(p.main.spread[c]);
+  finish_term(p, p.main, p.d_main, 0, c, static_cast<double>(sums[p.channels + c]), product);
 }
 
 template <bool kWide, class T>
@@ -195,7 +214,11 @@ void pool_backward(const BatchNormPoolBackwardArgs& a, CudaStream exec) {
   const Backward p{a.geometry.rows(), a.geometry.channels, a.main, {}, a.d_main, {}, nullptr, static_cast<float*>(a.workspace),
                    a.counters};
   const Windows<T> source{typed<T>(a.d_y), typed<T>(a.d_y_second), a.index, sizes_of(a.geometry)};
-  launch_sums<kWide, T, Mask::recomputed, false>(p, source, exec);
+  if (a.sums)
+    launch(coefficients_kernel, static_cast<unsigned>(ceil_div(p.channels, kCoefficientThreads)), kCoefficientThreads, 0, exec,
+           p, a.sums);
+  else
+    launch_sums<kWide, T, Mask::recomputed, false>(p, source, exec);
   launch_input<kWide, T, Mask::recomputed, false>(p, source, exec);
 }
 

@@ -25,7 +25,8 @@ struct BatchNormPoolArgs {
   PoolGeometry geometry = {};
   DType dtype = DType::f32;
   NormTerm main = {};             // x: n × height × width × channels
-  void* y = nullptr;              // n × out_height × out_width × channels
+  void* y = nullptr;              // n × out_height × out_width × channels; not beside a winner
+  void* winner = nullptr;         // as y: the x of the first maximum, of which y is the normalised, rectified value; or null
   std::uint8_t* index = nullptr;  // as y: row · window + column of the first maximum within its window; null: not recorded
   Spread spread = Spread::inverse_deviation;
   float eps = 1e-5f;  // with Spread::variance
@@ -43,6 +44,7 @@ struct BatchNormPoolBackwardArgs {
   const std::uint8_t* index = nullptr;  // the same, from batch_norm_pool
   NormTerm main = {};                   // Spread::inverse_deviation
   NormGradient d_main = {};             // d_x: n × height × width × channels, or null
+  const float* sums = nullptr;          // 2 × channels: d_gamma and d_beta, where they are known; else null
   void* workspace = nullptr;            // batch_norm_pool_workspace(geometry) bytes, aligned to 16
   std::uint32_t* counters = nullptr;    // CUDA: batch_norm_counters(channels) zeros, zeros again when done
 };
@@ -54,6 +56,8 @@ std::size_t batch_norm_pool_workspace(const PoolGeometry& geometry);
 }  // namespace swath::kernels
 
 // Cost: forward reads x once, each pixel again from cache by every window that holds it, and writes y and index: 1 launch.
-// Backward reads d_y, index and x twice, d_y and index again from cache by every pixel of a window, and writes d_x: 2 launches.
-// Budget: pool_kernel 120 registers, 768 bytes shared, 128-bit loads; backward_sums_kernel 128 registers, 17168 bytes shared,
-// 128-bit loads; backward_input_kernel 128 registers, 1280 bytes shared, 128-bit loads; clear_kernel 8 registers.
+// Backward reads d_y, index and x twice (with sums once), d_y and index again from cache by every pixel of a window, and writes
+// d_x: 2 launches.
+// Budget: pool_kernel 128 registers, 768 bytes shared, 128-bit loads; backward_sums_kernel 128 registers, 17168 bytes shared,
+// 128-bit loads; backward_input_kernel 128 registers, 1280 bytes shared, 128-bit loads; clear_kernel 8 registers;
+// coefficients_kernel 40 registers.

@@ -2,6 +2,7 @@
 #include "kernels/adam.h"
 #include "kernels/augment.h"
 #include "kernels/batch_norm.h"
+#include "kernels/batch_norm_fused.h"
 #include "kernels/batch_norm_join.h"
 #include "kernels/batch_norm_pool.h"
 #include "kernels/columns.h"
@@ -121,6 +122,24 @@ void batch_norm_backward(const BatchNormBackwardArgs& args, DryRun run) {
   run.ledger->record("batch_norm_backward", shape_text({args.rows, args.channels}, args.dtype), cost);
 }
 
+void batch_norm_finish(const BatchNormFinishArgs& args, DryRun run) {
+  const double c = static_cast<double>(args.channels);
+  run.ledger->record("batch_norm_finish", shape_text({args.channels}, DType::f32), streaming(24 * c, 20 * c, 20 * c));
+}
+
+void batch_norm_affine(const BatchNormAffineArgs& args, DryRun run) {
+  const double c = static_cast<double>(args.channels);
+  run.ledger->record("batch_norm_affine", shape_text({args.channels}, DType::f16), streaming(16 * c, 4 * c, 4 * c));
+}
+
+void batch_norm_input(const BatchNormInputArgs& args, DryRun run) {
+  const double n = static_cast<double>(args.rows * args.channels), pass = n * size(args.dtype);
+  const double terms = 1 + there(args.shortcut.term.x);
+  Cost cost = streaming(pass * (1 + terms), pass * terms, n * (1 + 4 * terms));
+  cost.unfused = 3 * pass * terms;
+  run.ledger->record("batch_norm_input", shape_text({args.rows, args.channels}, args.dtype), cost);
+}
+
 void batch_norm_join(const BatchNormJoinArgs& args, DryRun run) {
   const double n = 4 * static_cast<double>(args.channels);
   run.ledger->record("batch_norm_join", shape_text({args.slices, args.channels}, DType::f32),
@@ -149,13 +168,13 @@ void batch_norm_pool(const BatchNormPoolArgs& args, DryRun run) {
 void batch_norm_pool_backward(const BatchNormPoolBackwardArgs& args, DryRun run) {
   const auto [in, out, bytes] = pool_sizes(args.geometry, args.dtype);
   const double second = there(args.d_y_second), written = in * bytes * there(args.d_main.d_x);
-  const double incoming = out * (bytes * (1 + second) + 1);
+  const double incoming = out * (bytes * (1 + second) + 1), passes = 2 - there(args.sums);
   // Every output is looked at by the 9 pixels of its window, in both passes.
   run.ledger->record("batch_norm_pool_backward", pool_text(args.geometry, args.dtype),
-                     {.read = 2 * in * bytes + 2 * incoming,
+                     {.read = passes * (in * bytes + incoming),
                       .written = written,
-                      .flops = 12 * in,
-                      .sectors = (2 * in * bytes + written + 18 * incoming) / 32,
+                      .flops = 6 * passes * in,
+                      .sectors = (passes * (in * bytes + 9 * incoming) + written) / 32,
                       .launches = 2,
                       .unfused = 3 * second * out * bytes + out * (bytes + 8) + 8 * in * bytes + written});
 }

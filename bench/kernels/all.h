@@ -10,6 +10,7 @@ std::vector<Benchmark> adam_benchmarks();
 std::vector<Benchmark> adversarial_loss_benchmarks();
 std::vector<Benchmark> augment_benchmarks();
 std::vector<Benchmark> batch_norm_benchmarks();
+std::vector<Benchmark> batch_norm_fused_benchmarks();
 std::vector<Benchmark> batch_norm_pool_benchmarks();
 std::vector<Benchmark> bce_loss_benchmarks();
 std::vector<Benchmark> binomial_loss_benchmarks();

@@ -64,11 +64,42 @@ Job backward(Arena& arena, const Sizes& sizes) {
   return arena.job([args](auto exec) { batch_norm_pool_backward(args, exec); });
 }
 
+/// For readers that normalise: the winners are stored as they were.
+Job winners(Arena& arena, const Sizes& sizes) {
+  const Problem p = problem(arena, sizes);
+  const BatchNormPoolArgs args{.geometry = p.geometry,
+                               .dtype = sizes.dtype(),
+                               .main = p.main,
+                               .winner = arena.output(p.out, sizes.dtype()),
+                               .index = arena.output<std::uint8_t>(p.out)};
+  return arena.job([args](auto exec) { batch_norm_pool(args, exec); });
+}
+
+/// From sums that are known.
+Job backward_input(Arena& arena, const Sizes& sizes) {
+  const Problem p = problem(arena, sizes);
+  const std::int64_t channels = p.geometry.channels;
+  const BatchNormPoolBackwardArgs args{.geometry = p.geometry,
+                                       .dtype = sizes.dtype(),
+                                       .d_y = arena.uniform(p.out, sizes.dtype()),
+                                       .index = arena.output<std::uint8_t>(p.out),
+                                       .main = p.main,
+                                       .d_main = {.d_x = arena.output(p.in, sizes.dtype()),
+                                                  .d_gamma = arena.output<float>(channels),
+                                                  .d_beta = arena.output<float>(channels)},
+                                       .sums = arena.uniform(2 * channels),
+                                       .workspace = arena.workspace(batch_norm_pool_workspace(p.geometry)),
+                                       .counters = arena.output<std::uint32_t>(batch_norm_counters(channels))};
+  return arena.job([args](auto exec) { batch_norm_pool_backward(args, exec); });
+}
+
 }  // namespace
 
 std::vector<Benchmark> batch_norm_pool_benchmarks() {
   return {{"batch_norm_pool.forward", "normalisation, ReLU and max pooling 3 x 3, stride 2", image_axes(), forward},
-          {"batch_norm_pool.backward", "its gradients", image_axes(), backward}};
+          {"batch_norm_pool.winners", "the same for readers that normalise", image_axes(), winners},
+          {"batch_norm_pool.backward", "its gradients", image_axes(), backward},
+          {"batch_norm_pool.backward_input", "its gradients from known sums", image_axes(), backward_input}};
 }
 
 }  // namespace swath::bench

@@ -126,6 +126,19 @@ TEST_P(BatchNormPoolTest, BothWays) {
       }
     }
 
+    BatchNormPoolArgs raw = args;
+    raw.y = nullptr;
+    raw.winner = make_elements(memory, out, c.dtype, c.misalign);
+    raw.index = memory.make_output<std::uint8_t>(out);
+    memory.run([&](auto exec) { batch_norm_pool(raw, exec); });
+    const std::vector<float> winners = get_elements(memory, raw.winner, out, c.dtype);
+    EXPECT_EQ(memory.get(raw.index, out), index);
+    for (std::size_t i = 0; i < index.size(); ++i) {
+      if (wanted.y[i] > 0) {
+        EXPECT_EQ(winners[i], in.x[static_cast<std::size_t>(wanted.source[i])]) << i;
+      }
+    }
+
     BatchNormPoolBackwardArgs back{
         .geometry = g,
         .dtype = c.dtype,
@@ -146,6 +159,26 @@ TEST_P(BatchNormPoolTest, BothWays) {
     const double terms = static_cast<double>(g.rows());
     expect_close(memory.get(back.d_main.d_gamma, g.channels), gradients.gamma, naive_gradients.gamma, terms);
     expect_close(memory.get(back.d_main.d_beta, g.channels), gradients.beta, naive_gradients.beta, terms);
+
+    // From known sums, of gradients that are masked already.
+    std::vector<float> masked_gradient = in.d_sum;
+    for (std::size_t i = 0; i < masked_gradient.size(); ++i)
+      if (!(wanted.y[i] > 0)) masked_gradient[i] = 0;
+    std::vector<float> known(gradients.gamma.begin(), gradients.gamma.end());
+    known.insert(known.end(), gradients.beta.begin(), gradients.beta.end());
+    BatchNormPoolBackwardArgs summed = back;
+    summed.d_y = put_elements(memory, masked_gradient, c.dtype, c.misalign);
+    summed.d_y_second = nullptr;
+    summed.d_main.d_x = make_elements(memory, g.rows() * g.channels, c.dtype, c.misalign);
+    summed.sums = memory.put(known);
+    memory.run([&](auto exec) { batch_norm_pool_backward(summed, exec); });
+    const auto of_rounded = batch_norm_gradients(exact, unpooled<double>(wanted, rounded(in.d_sum, c.dtype), in.x.size()));
+    expect_elements_close(get_elements(memory, summed.d_main.d_x, g.rows() * g.channels, c.dtype), of_rounded.x,
+                          naive_gradients.x, c.dtype);
+    for (std::size_t i = 0; i < known.size() / 2; ++i) {
+      EXPECT_NEAR(memory.get(summed.d_main.d_gamma, g.channels)[i], known[i], 1e-6 * (1 + std::abs(known[i])));
+      EXPECT_EQ(memory.get(summed.d_main.d_beta, g.channels)[i], known[known.size() / 2 + i]);
+    }
 
     const std::vector<float> before = random_floats(g.channels, 36);
     back.d_main = {.d_x = nullptr, .d_gamma = memory.put(before), .d_beta = memory.put(before), .mode = GradMode::accumulate};
