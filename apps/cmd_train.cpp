@@ -26,8 +26,8 @@ struct TrainArgs {
 
 /// Keys that a continued run may change; everything else would make it another run.
 bool may_change(const std::string& key) {
-  for (const char* free : {"epochs", "device", "graph", "autotune", "data.root", "data.packed", "pack.", "validation.", "run.",
-                           "tracking.", "ranks.timeout"})
+  for (const char* free : {"epochs", "device", "graph", "autotune", "recompute", "data.root", "data.packed", "pack.",
+                           "validation.", "run.", "tracking.", "ranks.timeout"})
     if (key.rfind(free, 0) == 0) return true;
   return false;
 }

@@ -13,11 +13,20 @@ std::int64_t crop_side(std::int64_t crop, const ImageSpec& image) {
   return crop;
 }
 
+DeviceOptions device_options(const TrainOptions& options) {
+  const bool pipeline = options.conv_pipeline == "on";
+  if (pipeline && options.precision != "fp16")
+    throw UserError(
+        fmt::format("conv_pipeline=on takes precision=fp16, not {}; set one of the two otherwise", options.precision));
+  return {.conv_math = options.precision == "tf32" ? Float32Math::tf32 : Float32Math::full,
+          .autotune = options.autotune,
+          .conv_pipeline = pipeline};
+}
+
 std::unique_ptr<Device> open_device(const TrainOptions& options) {
   if (options.precision == "fp16" && options.device == "cpu")
     throw UserError("precision is fp16, which needs a GPU; set precision=bf16 or fp32 on the CPU, or device=cuda:0");
-  return Device::open(options.device, {.conv_math = options.precision == "tf32" ? Float32Math::tf32 : Float32Math::full,
-                                       .autotune = options.autotune});
+  return Device::open(options.device, device_options(options));
 }
 
 }  // namespace swath

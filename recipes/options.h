@@ -75,6 +75,8 @@ struct TrainOptions {
   std::string precision = "fp32";
   std::string graph = "auto";
   std::string autotune;
+  std::string conv_pipeline = "off";
+  std::string recompute = "off";
   std::uint64_t seed = 0;
   std::int64_t epochs = 120;
   std::int64_t crop = 0;
@@ -116,6 +118,14 @@ struct TrainOptions {
       OneOf{{"auto", "off"}});
     v("autotune", autotune,
       "file that keeps the fastest engine of cuDNN for each convolution, timed at its first use; empty: cuDNN's first choice");
+    v("conv_pipeline", conv_pipeline,
+      "on: convolutions normalise their input while reading it and gather the sums of batch norm while writing; with "
+      "precision=fp16 on a GPU of compute capability 9.0 or later",
+      OneOf{{"off", "on"}});
+    v("recompute", recompute,
+      "activations: those inside a residual block are computed again in the backward pass instead of being kept, for less "
+      "memory and the same bits",
+      OneOf{{"off", "activations"}});
     v("seed", seed, "fixes initial weights, sampling, augmentation, mining and dropout");
     v("epochs", epochs, "passes over the training split", Range{1, 1e6});
     v("crop", crop, "side of the training and evaluation crop; 0: 224 of 256 pixels, 100 of 120, in proportion otherwise",
@@ -146,7 +156,10 @@ struct TrainOptions {
 /// The options of a configuration: the defaults, then its preset, then its own keys. Throws UserError as config_from_json.
 TrainOptions resolve_options(const Json& config);
 
-/// The configured device. Throws as Device::open.
+/// What the options ask of a device. Throws UserError where they contradict each other.
+DeviceOptions device_options(const TrainOptions& options);
+
+/// The configured device. Throws as device_options and Device::open.
 std::unique_ptr<Device> open_device(const TrainOptions& options);
 
 /// Side of the crop: options.crop, or the default for images of this size. Throws UserError when it exceeds the image.

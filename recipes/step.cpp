@@ -164,6 +164,7 @@ Objective TrainStep::queue_gradients(const StepShape& shape) {
   batch.random = random;
 
   Tape tape(device_, Phase::train);
+  tape.remake(options_.recompute == "activations");
   if (buckets_) tape.share(batch_share(ranks_, shape.rows, options_.ranks));
   block_.begin_step();
   const Objective objective = forward(tape, batch);

@@ -82,7 +82,7 @@ StepPlan plan_step(const TrainOptions& options, const StepSizes& asked) {
   StepPlan plan{.sizes = completed(asked, options), .lines = {}, .memory = {}};
   const PackedSplit split = described(plan.sizes);
   StepLedger ledger;
-  const std::unique_ptr<Device> device = open_dry(ledger, options.precision == "tf32" ? Float32Math::tf32 : Float32Math::full);
+  const std::unique_ptr<Device> device = open_dry(ledger, device_options(options));
   ParameterBlock block;
   StepScalars scalars(*device);
   const std::unique_ptr<Recipe> recipe = make_recipe({*device, block, options, split});

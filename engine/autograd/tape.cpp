@@ -14,6 +14,8 @@ void InputGradients::add(int i, Tensor gradient) {
   if (needs(i)) tape_.add_gradient(slots_[static_cast<std::size_t>(i)], std::move(gradient));
 }
 
+Tensor InputGradients::take(int i) { return needs(i) ? tape_.take_gradient(slots_[static_cast<std::size_t>(i)]) : Tensor(); }
+
 Tape::Tape(Device& device, Phase phase) : device_(device), phase_(phase) {}
 
 int Tape::new_slot() {
@@ -102,6 +104,13 @@ void Tape::add_gradient(int index, Tensor gradient) {
   if (!slot.takes_two) return sum_gradients(slot.gradient, gradient);
   if (slot.second.defined()) return sum_gradients(slot.second, gradient);
   slot.second = std::move(gradient);
+}
+
+Tensor Tape::take_gradient(int index) {
+  Slot& slot = slots_[static_cast<std::size_t>(index)];
+  if (slot.second.defined()) sum_gradients(slot.gradient, slot.second);
+  slot.second = {};
+  return std::exchange(slot.gradient, {});
 }
 
 void Tape::sum_gradients(const Tensor& sum, const Tensor& gradient) const {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,19 +15,38 @@ namespace swath {
 /// Whether batch norm and dropout act as in training, and whether gradients may be asked for.
 enum class Phase : std::uint8_t { train, eval };
 
+/// What a value of the tape is made from.
+class ValueSource {
+ public:
+  virtual ~ValueSource() = default;
+  /// The value; made when it is first asked for.
+  virtual const Tensor& value() = 0;
+};
+
 /// A value on a tape and, when something before it wants a gradient, the slot in which that gradient is collected.
 class Var {
  public:
   Var() = default;
   /// A value that no gradient flows through.
   explicit Var(Tensor value) : value_(std::move(value)) {}
-  const Tensor& value() const { return value_; }
+  /// Of a deferred value: makes it.
+  const Tensor& value() const { return deferred_ ? source_->value() : value_; }
   const Shape& shape() const { return value_.shape(); }
+  DType dtype() const { return value_.dtype(); }
   bool needs_gradient() const { return slot_ >= 0; }
+
+  /// From now on the value is `source`'s, and the tensor only tells its shape and type.
+  void defer(std::shared_ptr<ValueSource> source) { source_ = std::move(source), deferred_ = true; }
+  std::shared_ptr<ValueSource> deferred() const { return deferred_ ? source_ : nullptr; }
+  /// An operation that needs the value in its backward pass keeps `source` instead, which makes it again.
+  void remake(std::shared_ptr<ValueSource> source) { source_ = std::move(source), deferred_ = false; }
+  std::shared_ptr<ValueSource> remade_by() const { return deferred_ ? nullptr : source_; }
 
  private:
   friend class Tape;
   Tensor value_;
+  std::shared_ptr<ValueSource> source_;
+  bool deferred_ = false;
   int slot_ = -1;
 };
 
@@ -50,6 +70,8 @@ class InputGradients {
   bool needs(int i) const;
   /// Hands over the gradient of input i; the tensor must not be shared. Sums when there is one already.
   void add(int i, Tensor gradient);
+  /// The sum of the gradients that input i has so far, which then has none; undefined where it has none.
+  Tensor take(int i);
 
  private:
   friend class Tape;
@@ -74,6 +96,9 @@ class Tape {
   /// Before the first operation, when several ranks share the batch.
   void share(const BatchShare& share) { share_ = share; }
   const BatchShare& share() const { return share_; }
+  /// Whether activations inside a block are made again in the backward pass instead of being kept for it.
+  void remake(bool remakes) { remakes_ = remakes; }
+  bool remakes() const { return remakes_; }
   /// Called after every operation of backward().
   void after_each(std::function<void()> call) { after_each_ = std::move(call); }
 
@@ -126,6 +151,7 @@ class Tape {
     bool takes_two = false;
   };
   void add_gradient(int slot, Tensor gradient);
+  Tensor take_gradient(int slot);
   void sum_gradients(const Tensor& sum, const Tensor& gradient) const;
   int new_slot();
   void inspect(const char* op, const char* what, const Tensor& value) const;
@@ -134,6 +160,7 @@ class Tape {
   Phase phase_;
   BatchShare share_;
   std::function<void()> after_each_;
+  bool remakes_ = false;
   int no_gradient_ = 0;
   std::vector<Node> nodes_;
   std::vector<Slot> slots_;

@@ -7,6 +7,7 @@
 
 #include "engine/core/storage.h"
 #include "engine/core/tensor.h"
+#include "engine/device/conv_fusion.h"
 
 namespace swath {
 
@@ -93,6 +94,19 @@ class Backend {
   /// dw (f32) from x and dy, overwritten or accumulated.
   virtual void conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                     GradMode mode) = 0;
+
+  /// Whether the following three calls exist for such activations; the others refuse (UserError).
+  virtual bool fuses_norms(DType /*activations*/) const { return false; }
+  /// conv_forward of the normalised x. sums: 2×K f32, written: Σ y and Σ y² over all rows. C and K are multiples of 8.
+  virtual void conv_forward_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm, const Tensor& w,
+                                   const Tensor& y, const Tensor& sums);
+  /// conv_backward_data, masked and summed; dx is no other tensor of the call.
+  virtual void conv_backward_data_masked(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w,
+                                         const OutputMask& mask, const Tensor& dx);
+  /// conv_backward_weight of the normalised x, which has no residual.
+  virtual void conv_backward_weight_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm,
+                                           const Tensor& dy, const Tensor& dw, GradMode mode);
+
   virtual void gemm(const Gemm& gemm) = 0;
   /// `count` products of one form; strides in elements between consecutive matrices.
   virtual void gemm_strided_batched(const Gemm& first, std::int64_t count, std::int64_t stride_a, std::int64_t stride_b,

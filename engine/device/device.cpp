@@ -25,6 +25,8 @@ int cuda_index(const std::string& name) {
 }  // namespace
 
 std::unique_ptr<Device> open_cpu(DeviceOptions options) {
+  if (options.conv_pipeline)
+    throw UserError("conv_pipeline=on takes a GPU of compute capability 9.0 or later, not the CPU; set conv_pipeline=off");
   std::unique_ptr<Device> device(new Device);
   device->kind_ = DeviceKind::cpu;
   device->name_ = "cpu";

@@ -33,13 +33,16 @@ struct DeviceOptions {
   /// JSON file of the fastest engine of cuDNN for each convolution of each kind of device: those that it lacks are timed when
   /// they are first used, and added. Empty: cuDNN's own first choice, untimed. Ignored on the CPU.
   std::string autotune = {};
+  /// Convolutions of f16 activations normalise their inputs and gather sums (Backend::fuses_norms). Takes a GPU of compute
+  /// capability 9.0 or later.
+  bool conv_pipeline = false;
 };
 
 /// Not copyable; must outlive its tensors. One thread at a time may use a device; several devices are independent.
 class Device {
  public:
-  /// `name` is "cpu", "cuda" or "cuda:N". Throws UserError for another name, DeviceError when it is absent or when
-  /// this build has no CUDA.
+  /// `name` is "cpu", "cuda" or "cuda:N". Throws UserError for another name or an option that the device cannot have,
+  /// DeviceError when it is absent or when this build has no CUDA.
   static std::unique_ptr<Device> open(const std::string& name, DeviceOptions options = {});
   /// Whether this build and this machine have a CUDA device.
   static bool cuda_available();
@@ -92,12 +95,13 @@ class Device {
 
   friend std::unique_ptr<Device> open_cpu(DeviceOptions options);
   friend std::unique_ptr<Device> open_cuda(int index, DeviceOptions options);
-  friend std::unique_ptr<Device> open_dry(StepLedger& ledger, Float32Math conv_math);
+  friend std::unique_ptr<Device> open_dry(StepLedger& ledger, const DeviceOptions& options);
 };
 
 /// A device that runs nothing and has no memory: whatever is queued on it is taken down in `ledger`, which outlives it, as the
 /// work of a GPU; addresses are never followed, and copies to the host give zeros. Its pool counts memory as a GPU's does.
-std::unique_ptr<Device> open_dry(StepLedger& ledger, Float32Math conv_math = Float32Math::full);
+/// Takes of the options those that change what is queued: conv_math and conv_pipeline.
+std::unique_ptr<Device> open_dry(StepLedger& ledger, const DeviceOptions& options = {});
 
 /// What Device::open calls. The CUDA ones, Device::make_current and Device::after_launch exist in builds with CUDA only,
 /// under device/cuda/.

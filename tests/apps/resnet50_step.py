@@ -82,3 +82,62 @@ class Counts:
         moved = self.size * out * at * at + 4 * out
         self.add("average_pool", moved)
         self.add("average_pool_backward", moved)
+
+
+class FusedCounts:
+    """The same bytes where convolutions normalise their input and gather sums (conv_pipeline=on), by kind of kernel. A block's
+    result is written by the first convolution of the next block, which reads the last result and the residual."""
+
+    def __init__(self, n, side, size, stem_channels):
+        self.n, self.size = n, size
+        self.bytes = {}
+        at = half(side)
+        stem = self.array(at, 64)
+        self.add("conv_forward", self.arrays(side, stem_channels, 64, 7, at))
+        self.add("conv_backward_weight", self.arrays(side, stem_channels, 64, 7, at))
+        self.add("batch_norm_statistics", stem)
+        at = half(at)
+        pooled, index = self.array(at, 64), n * at * at * 64
+        self.add("batch_norm_pool", stem + pooled + index)
+        self.add("batch_norm_pool_backward", stem + pooled + index + stem)
+        channels = 64
+        for stage, (blocks, width, stride) in enumerate(stages(side)):
+            for block in range(blocks):
+                to = half(at) if stride == 2 and block == 0 else at
+                self.block(at, channels, width, to, first=block == 0, of_pooled=stage == block == 0,
+                           last=stage == 3 and block == blocks - 1)
+                channels, at = 4 * width, to
+
+    def add(self, kind, count):
+        self.bytes[kind] = self.bytes.get(kind, 0) + count
+
+    def array(self, at, channels):
+        return self.size * self.n * at * at * channels
+
+    def arrays(self, at, channels, out, kernel, to):
+        """Input, weights and result of a convolution, once each."""
+        return self.array(at, channels) + self.size * kernel * kernel * channels * out + self.array(to, out)
+
+    def block(self, at, channels, width, to, first, of_pooled, last):
+        x, one, two, end = self.array(at, channels), self.array(at, width), self.array(to, width), self.array(to, 4 * width)
+        reduce, spread = self.arrays(at, channels, width, 1, at), self.arrays(to, width, 4 * width, 1, to)
+        middle = self.arrays(at, width, width, 3, to)
+        # The first convolution: the pooled maxima are normalised and have no residual; another gradient comes to both.
+        self.add("conv_forward_normal" if of_pooled else "conv_forward_joined", reduce + (0 if of_pooled else 2 * x))
+        self.add("conv_backward_data_masked" if of_pooled else "conv_backward_data_joined", reduce + (2 if of_pooled else 3) * x)
+        self.add("conv_backward_weight_normal" if of_pooled else "conv_backward_weight", reduce)
+        for moved, before in ((middle, one), (spread, two)):
+            self.add("conv_forward_normal", moved)
+            self.add("conv_backward_data_masked", moved + before)
+            self.add("conv_backward_weight_normal", moved)
+            self.add("batch_norm_input", 3 * before)
+        if first:
+            shortcut = self.arrays(at, channels, 4 * width, 1, to)
+            self.add("conv_forward_normal" if of_pooled else "conv_forward_sums", shortcut)
+            self.add("conv_backward_data", shortcut)
+            self.add("conv_backward_weight_normal" if of_pooled else "conv_backward_weight", shortcut)
+        if not last:
+            return self.add("batch_norm_input", (5 if first else 3) * end)
+        mask = end / self.size / 8
+        self.add("batch_norm_apply", 3 * end + mask)
+        self.add("batch_norm_backward", 2 * end + mask + end + 2 * end + end)

@@ -3,7 +3,7 @@ import resource
 import unittest
 
 from program_test import Program
-from resnet50_step import Counts
+from resnet50_step import Counts, FusedCounts
 
 RESNET50 = ["doctor", "--step", "--set", "model.backbone=resnet50", "--rows", "128"]
 LINE = {"pass": str, "part": str, "kernel": str, "library": str, "engine": type(None), "shape": str, "calls": int, "launches": int,
@@ -59,6 +59,30 @@ class StepPlan(Program):
         self.assertAlmostEqual(totals["trunk_ratio_to_unfused"], ratio, delta=0.01)
         self.assertLess(totals["trunk_ratio_to_unfused"], 0.70)
         self.assertLess(totals["ratio_to_unfused"], 0.70)
+
+    def test_conv_pipeline_moves_less_for_the_same_unfused_sequence(self):
+        words = ["--precision", "fp16", "--set", "conv_pipeline=on"]
+        plan, separate = self.plan(*words), self.plan(*words[:2])
+        for kernel, count in FusedCounts(128, 224, 2, 8).bytes.items():
+            self.assertAlmostEqual(moved(plan, part="trunk", kernel=kernel) / count, 1, delta=1e-12, msg=kernel)
+        # A mean, a deviation and a few more numbers of each channel apart.
+        self.assertAlmostEqual(plan["totals"]["unfused_bytes"] / separate["totals"]["unfused_bytes"], 1, delta=1e-4)
+        self.assertLess(plan["totals"]["ratio_to_unfused"], 0.555)
+        self.assertLess(plan["peak_memory_bytes"], 0.87 * separate["peak_memory_bytes"])
+        self.refused(2, ["conv_pipeline=on takes precision=fp16, not bf16"], *RESNET50, "--precision", "bf16", *words[2:])
+
+    def test_recompute_takes_less_memory(self):
+        words = ["--precision", "fp16", "--set", "recompute=activations"]
+        plan, kept = self.plan(*words), self.plan(*words[:2])
+        self.assertLess(plan["peak_memory_bytes"], 0.88 * kept["peak_memory_bytes"])
+        # The activations inside the 16 blocks are read as convolutions' results and written again.
+        inside = [line for line in kept["lines"] if line["kernel"] == "batch_norm_apply"]
+        again = moved(plan, kernel="batch_norm_apply") - moved(kept, kernel="batch_norm_apply")
+        widths = {"64 f16", "128 f16", "256 f16", "512 f16"}
+        ends = {f"{128 * at * at}×{width} f16" for at, width in ((56, 256), (28, 512))}
+        inner = sum(line["read_bytes"] + line["written_bytes"] for line in inside
+                    if line["shape"].split("×")[1] in widths and line["shape"] not in ends)
+        self.assertAlmostEqual(again / inner, 1, delta=1e-12)
 
     def test_twelve_bands_at_100_pixels(self):
         words = ["--set", "data.format=bigearthnet", "--precision", "bf16"]

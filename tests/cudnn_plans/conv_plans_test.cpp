@@ -124,6 +124,63 @@ TEST_P(ConvPlansOf, EveryConvolutionOfEveryNetworkHasOne) {
               static_cast<double>(largest_workspace) / (1024.0 * 1024.0));
 }
 
+// What conv_pipeline=on may ask for one convolution (engine/autograd/conv_term.cpp).
+std::vector<ConvProblem> fused_problems(const ConvGeometry& g) {
+  using cuda::ConvFusion;
+  std::vector<ConvProblem> all{{.geometry = g, .pass = ConvPass::forward, .fusion = ConvFusion::sums},
+                               {.geometry = g, .pass = ConvPass::forward, .fusion = ConvFusion::normal},
+                               {.geometry = g, .pass = ConvPass::backward_data, .fusion = ConvFusion::normal},
+                               {.geometry = g, .pass = ConvPass::backward_weight, .fusion = ConvFusion::normal}};
+  for (const ConvFusion joined : {ConvFusion::residual, ConvFusion::shortcut}) {
+    if (joins_input(g)) all.push_back({.geometry = g, .pass = ConvPass::forward, .fusion = joined});
+    if (!joins_gradient(g)) continue;
+    for (const bool skip : {false, true})
+      all.push_back({.geometry = g, .pass = ConvPass::backward_data, .fusion = joined, .skip = skip});
+  }
+  if (joins_gradient(g))
+    all.push_back({.geometry = g, .pass = ConvPass::backward_data, .fusion = ConvFusion::normal, .skip = true});
+  return all;
+}
+
+TEST(ConvPlans, EveryFusedConvolutionOfEveryNetworkHasOneOnAnH100) {
+  const std::string json = description("h100");
+  int graphs = 0;
+  std::int64_t largest_workspace = 0;
+  for (const Input& input : {Input{128, 224, 8}, Input{120, 100, 16}, Input{8, 32, 8}}) {
+    Geometries geometries;
+    for (const Network& network : kNetworks) add_network(geometries, network, input);
+    for (ConvGeometry geometry : geometries) {
+      geometry.dtype = DType::f16;
+      // The stem is not fused.
+      if (geometry.c == input.channels) continue;
+      for (const ConvProblem& problem : fused_problems(geometry)) {
+        try {
+          largest_workspace = std::max(largest_workspace, ConvPlan::for_description(problem, json).workspace_bytes());
+          ++graphs;
+        } catch (const Error& error) {
+          ADD_FAILURE() << error.what();
+        }
+      }
+    }
+  }
+  EXPECT_EQ(graphs, 648);
+  std::printf("fused: %d graphs, largest workspace %.0f MiB\n", graphs,
+              static_cast<double>(largest_workspace) / (1024.0 * 1024.0));
+}
+
+TEST(ConvPlans, WhatCudnnDoesNotFuseIsNamedWithTheRemedy) {
+  // No engine adds a residual before a convolution of several pixels.
+  const ConvGeometry geometry{.n = 2, .h = 8, .w = 8, .c = 64, .k = 64, .r = 3, .s = 3, .pad = 1, .dtype = DType::f16};
+  try {
+    ConvPlan::for_description({.geometry = geometry, .pass = ConvPass::forward, .fusion = cuda::ConvFusion::residual},
+                              description("h100"));
+    FAIL() << "there is a plan";
+  } catch (const DeviceError& error) {
+    for (const char* part : {"padding 1, normalised with residual on this device", "; set conv_pipeline=off, or use another"})
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
 TEST(ConvPlans, AConvolutionThatADeviceCannotRunIsNamedWithTheRemedy) {
   // Before compute capability 8.0 there is no bfloat16.
   std::string json = description("a100");

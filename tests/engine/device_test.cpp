@@ -42,6 +42,17 @@ TEST(Device, RefusesUnknownNames) {
   }
 }
 
+TEST(Device, RefusesFusedNormalisationOnTheCpu) {
+  EXPECT_EQ(error_of([] { Device::open("cpu", {.conv_pipeline = true}); }),
+            "conv_pipeline=on takes a GPU of compute capability 9.0 or later, not the CPU; set conv_pipeline=off");
+  const auto device = Device::open("cpu");
+  EXPECT_FALSE(device->backend().fuses_norms(DType::f16));
+  const Tensor x = Tensor::zeros(*device, {1, 1, 1, 8});
+  EXPECT_THROW(device->backend().conv_forward_normal({}, x, {}, x, x, x), UserError);
+  EXPECT_THROW(device->backend().conv_backward_data_masked({}, x, x, {}, x), UserError);
+  EXPECT_THROW(device->backend().conv_backward_weight_normal({}, x, {}, x, x, GradMode::overwrite), UserError);
+}
+
 TEST(Device, NamesAnAbsentCudaDevice) {
   if (Device::cuda_available()) GTEST_SKIP() << "there is a CUDA device";
   EXPECT_THROW(Device::open("cuda"), DeviceError);

@@ -1,5 +1,5 @@
 // Trainings of a few dozen replayed steps on a CUDA device, real or simulated: the loss falls as on the CPU, in float32 and in
-// float16.
+// float16, there also with convolutions that normalise.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,11 +12,15 @@ namespace {
 
 constexpr std::size_t kSteps = 20, kPart = 5;
 
-class CudaTraining : public testing::SceneTest, public ::testing::WithParamInterface<const char*> {
+struct Arithmetic {
+  const char *name, *precision = name, *pipeline = "off";
+};
+
+class CudaTraining : public testing::SceneTest, public ::testing::WithParamInterface<Arithmetic> {
  protected:
   static void SetUpTestSuite() {
     make_scenes("cuda-training", 40);
-    cpu_ = new std::vector<double>(losses("cpu", "fp32"));
+    cpu_ = new std::vector<double>(losses("cpu", {"fp32"}));
   }
   static void TearDownTestSuite() {
     delete cpu_;
@@ -26,10 +30,11 @@ class CudaTraining : public testing::SceneTest, public ::testing::WithParamInter
 
   /// The losses of steps that learn the same eight images: of BCE, since a mean over the triplets that still contribute need
   /// not fall. The whole network is trained.
-  static std::vector<double> losses(const std::string& device, const char* precision) {
+  static std::vector<double> losses(const std::string& device, const Arithmetic& arithmetic) {
     TrainOptions options = small_options();
     options.loss.name = "bce";
-    options.precision = precision;
+    options.precision = arithmetic.precision;
+    options.conv_pipeline = arithmetic.pipeline;
     testing::RecipeBench<Recipe> bench(options, device);
     bench.recipe.begin_epoch(0);
     bench.set_learning_rate(1e-3f);
@@ -60,8 +65,9 @@ TEST_P(CudaTraining, TheLossFallsAsOnTheCpu) {
   EXPECT_NEAR(cuda[0], (*cpu_)[0], 0.01 * (*cpu_)[0]);
 }
 
-INSTANTIATE_TEST_SUITE_P(, CudaTraining, ::testing::Values("fp32", "fp16"),
-                         [](const ::testing::TestParamInfo<const char*>& param) { return param.param; });
+INSTANTIATE_TEST_SUITE_P(, CudaTraining,
+                         ::testing::Values(Arithmetic{"fp32"}, Arithmetic{"fp16"}, Arithmetic{"conv_pipeline", "fp16", "on"}),
+                         [](const auto& param) { return param.param.name; });
 
 }  // namespace
 }  // namespace swath

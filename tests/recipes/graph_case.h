@@ -51,6 +51,13 @@ inline const std::vector<GraphCase>& graph_cases() {
       {"baseline_bce", loss("bce")},
       {"baseline_bf16", [](TrainOptions& options) { options.precision = "bf16"; }},
       {"baseline_fp16", [](TrainOptions& options) { options.precision = "fp16"; }},
+      {"baseline_conv_pipeline", [](TrainOptions& options) { options.precision = "fp16", options.conv_pipeline = "on"; }},
+      {"baseline_conv_pipeline_resnet50",
+       [](TrainOptions& options) {
+         options.precision = "fp16", options.conv_pipeline = "on";
+         options.model.backbone = "resnet50";
+       }},
+      {"baseline_recompute", [](TrainOptions& options) { options.recompute = "activations"; }},
       {"bier", recipe("bier")},
       {"dac", dac},
       {"diva", recipe("diva")},

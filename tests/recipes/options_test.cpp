@@ -132,5 +132,22 @@ TEST(Precision, Fp16IsRefusedOnTheCpuWithWhatToSet) {
   }
 }
 
+TEST(ConvPipeline, TakesFp16AndAGpu) {
+  TrainOptions options;
+  options.conv_pipeline = "on";
+  const auto refusal = [&] {
+    try {
+      open_device(options);
+    } catch (const UserError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(refusal(), "conv_pipeline=on takes precision=fp16, not fp32; set one of the two otherwise");
+  options.precision = "fp16";
+  EXPECT_EQ(refusal(), "precision is fp16, which needs a GPU; set precision=bf16 or fp32 on the CPU, or device=cuda:0");
+  EXPECT_TRUE(device_options(options).conv_pipeline);
+}
+
 }  // namespace
 }  // namespace swath

@@ -76,7 +76,7 @@ template <class R>
 struct RecipeBench {
   explicit RecipeBench(const TrainOptions& with, const std::string& device_name = "cpu", Communicator& ranks = sole_rank())
       : options(with),
-        device(Device::open(device_of_rank(device_name, ranks))),
+        device(Device::open(device_of_rank(device_name, ranks), device_options(with))),
         joined(join_devices(ranks, *device)),
         data(open_or_pack(options.data, options.pack)),
         owned(make({*device, block, options, data.train, joined ? *joined : ranks})),

@@ -20,27 +20,27 @@ class Convolutions {
   Convolutions(const Convolutions&) = delete;
   Convolutions& operator=(const Convolutions&) = delete;
 
-  void forward(const ConvGeometry& geometry, void* x, void* w, void* y) { execute(geometry, ConvPass::forward, x, w, y); }
-  void backward_data(const ConvGeometry& geometry, void* dy, void* w, void* dx) {
-    execute(geometry, ConvPass::backward_data, dx, w, dy);
-  }
-  /// `dw` is float32, whatever the activations are.
-  void backward_weight(const ConvGeometry& geometry, void* x, void* dy, float* dw, GradMode mode);
+  void forward(const ConvGeometry& geometry, void* x, void* w, void* y);
+  void forward_normal(const ConvGeometry& geometry, void* x, const InputNorm& norm, void* w, void* y, float* sums);
+  void backward_data(const ConvGeometry& geometry, void* dy, void* w, void* dx);
+  void backward_data_masked(const ConvGeometry& geometry, void* dy, void* w, const OutputMask& mask, void* dx);
+  /// `dw` is float32, whatever the activations are. Without a scale, `norm` takes x as it is.
+  void backward_weight(const ConvGeometry& geometry, void* x, const InputNorm& norm, void* dy, float* dw, GradMode mode);
 
   /// From now on plans that are executed are appended to `list`, until it is null: captured work needs the code of its plans.
   void keep_plans(std::vector<std::shared_ptr<const void>>* list) { kept_ = list; }
 
  private:
-  void execute(const ConvGeometry& geometry, ConvPass pass, void* x, void* w, void* y);
+  void execute(ConvProblem problem, const ConvArrays& arrays);
   /// Where engines are timed, the result is overwritten; never while work is captured.
-  ConvPlan make_plan(const ConvProblem& problem, void* x, void* w, void* y);
+  ConvPlan make_plan(const ConvProblem& problem, const ConvArrays& arrays);
 
   std::shared_ptr<const Context> context_;
   std::shared_ptr<StoragePool> pool_;
   Float32Math math_;
   PlanChoices choices_;
   cudnnHandle_t handle_ = nullptr;
-  PlanCache<12, std::shared_ptr<const ConvPlan>> plans_;
+  PlanCache<14, std::shared_ptr<const ConvPlan>> plans_;
   std::vector<std::shared_ptr<const void>>* kept_ = nullptr;
 };
 

@@ -1,9 +1,7 @@
-// The graph of one convolution, and the choice of cuDNN's engine for it.
+// The choice of cuDNN's engine for one convolution.
 #include "engine/device/cuda/conv_plan.h"
 
-#define CUDNN_FRONTEND_SKIP_JSON_LIB
-#include <cudnn_frontend.h>
-
+#include "engine/device/cuda/conv_graph.h"
 #include "engine/device/cuda/error.h"
 
 namespace swath::cuda {
@@ -12,53 +10,14 @@ namespace fe = cudnn_frontend;
 
 namespace {
 
-constexpr std::int64_t kX = 1, kW = 2, kY = 3;
-
-fe::DataType_t data_type(DType type) {
-  switch (type) {
-    case DType::f32:
-      return fe::DataType_t::FLOAT;
-    case DType::bf16:
-      return fe::DataType_t::BFLOAT16;
-    case DType::f16:
-      return fe::DataType_t::HALF;
-    default:
-      throw UserError(fmt::format("convolutions take f32, bf16 and f16 activations, not {}", kernels::name_of(type)));
-  }
-}
-
-// cuDNN names extents in the order N, C, H, W; the strides say that channels lie innermost.
-fe::graph::Tensor_attributes tensor(const char* name, std::int64_t uid, const Shape& shape, fe::DataType_t type) {
-  const std::int64_t a = shape[0], h = shape[1], w = shape[2], c = shape[3];
-  return fe::graph::Tensor_attributes()
-      .set_name(name)
-      .set_uid(uid)
-      .set_dim({a, c, h, w})
-      .set_stride({h * w * c, 1, w * c, c})
-      .set_data_type(type);
-}
-
-template <class Attributes>
-Attributes convolution(const ConvGeometry& g) {
-  return Attributes()
-      .set_pre_padding({g.pad, g.pad})
-      .set_post_padding({g.pad, g.pad})
-      .set_stride({g.stride, g.stride})
-      .set_dilation({1, 1});
-}
-
-void finish(const std::shared_ptr<fe::graph::Tensor_attributes>& result, std::int64_t uid, const Shape& shape,
-            fe::DataType_t type) {
-  *result = tensor("result", uid, shape, type).set_output(true);
-}
-
 void require(fe::error_t status, const char* step, const ConvProblem& problem) {
   if (status.is_good()) return;
   const std::string message = status.get_message();  // several lines
+  const char* const remedy = problem.fusion == ConvFusion::none ? "another precision" : "conv_pipeline=off";
   throw DeviceError(
-      fmt::format("cuDNN {} has no plan for the convolution {} on this device ({}: {}); set another precision, or "
-                  "use another version of cuDNN",
-                  cudnnGetVersion(), describe(problem), step, message.substr(0, message.find('\n'))));
+      fmt::format("cuDNN {} has no plan for the convolution {} on this device ({}: {}); set {}, or use another "
+                  "version of cuDNN",
+                  cudnnGetVersion(), describe(problem), step, message.substr(0, message.find('\n')), remedy));
 }
 
 std::vector<fe::NumericalNote_t> unwanted_notes(const ConvProblem& problem) {
@@ -76,9 +35,9 @@ std::vector<fe::NumericalNote_t> unwanted_notes(const ConvProblem& problem) {
 std::string describe(const ConvProblem& p) {
   const ConvGeometry& g = p.geometry;
   const bool rounded = g.dtype == DType::f32 && p.math == Float32Math::tf32;
-  return fmt::format("{} of {} {} with {} at stride {}, padding {}", name_of(p.pass),
+  return fmt::format("{} of {} {} with {} at stride {}, padding {}{}{}", name_of(p.pass),
                      rounded ? "tf32" : kernels::name_of(g.dtype), g.input_shape().str(), g.weight_shape().str(), g.stride,
-                     g.pad);
+                     g.pad, name_of(p.fusion), p.skip ? ", added" : "");
 }
 
 const char* name_of(ConvPass pass) {
@@ -93,39 +52,30 @@ const char* name_of(ConvPass pass) {
   return "?";
 }
 
-struct ConvPlan::Impl {
-  explicit Impl(const ConvProblem& problem) { describe(problem); }
-
-  void describe(const ConvProblem& problem) {
-    const ConvGeometry& g = problem.geometry;
-    const fe::DataType_t type = data_type(g.dtype);
-    graph.set_io_data_type(type).set_intermediate_data_type(fe::DataType_t::FLOAT).set_compute_data_type(fe::DataType_t::FLOAT);
-    switch (problem.pass) {
-      case ConvPass::forward: {
-        const auto x = graph.tensor(tensor("x", kX, g.input_shape(), type));
-        const auto w = graph.tensor(tensor("w", kW, g.weight_shape(), type));
-        const auto y = graph.conv_fprop(x, w, convolution<fe::graph::Conv_fprop_attributes>(g));
-        return finish(y, kY, g.output_shape(), type);
-      }
-      case ConvPass::backward_data: {
-        const auto dy = graph.tensor(tensor("dy", kY, g.output_shape(), type));
-        const auto w = graph.tensor(tensor("w", kW, g.weight_shape(), type));
-        const auto dx = graph.conv_dgrad(dy, w, convolution<fe::graph::Conv_dgrad_attributes>(g));
-        return finish(dx, kX, g.input_shape(), type);
-      }
-      case ConvPass::backward_weight: {
-        const auto dy = graph.tensor(tensor("dy", kY, g.output_shape(), type));
-        const auto x = graph.tensor(tensor("x", kX, g.input_shape(), type));
-        const auto dw = graph.conv_wgrad(dy, x, convolution<fe::graph::Conv_wgrad_attributes>(g));
-        return finish(dw, kW, g.weight_shape(), type);
-      }
-    }
+const char* name_of(ConvFusion fusion) {
+  switch (fusion) {
+    case ConvFusion::none:
+      return "";
+    case ConvFusion::sums:
+      return ", with sums";
+    case ConvFusion::normal:
+      return ", normalised";
+    case ConvFusion::residual:
+      return ", normalised with residual";
+    case ConvFusion::shortcut:
+      return ", normalised with shortcut";
   }
+  return "?";
+}
+
+struct ConvPlan::Impl {
+  explicit Impl(const ConvProblem& problem) { describe_graph(graph, problem); }
 
   // check_support() is left out: it asks for the current device, and building a plan tells the same.
   fe::error_t build(const ConvProblem& problem, fe::HeurMode_t mode) {
     if (auto status = graph.create_execution_plans({mode}); status.is_bad()) return status;
     graph.deselect_numeric_notes(unwanted_notes(problem));
+    if (problem.fusion != ConvFusion::none) graph.deselect_behavior_notes({fe::BehaviorNote_t::RUNTIME_COMPILATION});
     return graph.build_plans(fe::BuildPlanPolicy_t::HEURISTICS_CHOICE);
   }
 
@@ -208,16 +158,16 @@ std::string ConvPlan::engine() const {
 
 std::int64_t ConvPlan::candidates() const { return impl_->graph.get_execution_plan_count(); }
 
-void ConvPlan::choose_fastest(cudnnHandle_t handle, void* x, void* w, void* y, void* workspace) {
+void ConvPlan::choose_fastest(cudnnHandle_t handle, const ConvArrays& arrays, void* workspace) {
   if (!impl_->open) return;
-  std::unordered_map<std::int64_t, void*> pointers = {{kX, x}, {kW, w}, {kY, y}};
+  ConvArrays pointers = arrays;
   fe::error_t status = impl_->graph.autotune(handle, pointers, workspace);
   if (status.is_bad()) throw InternalError(fmt::format("no engine of cuDNN could be timed: {}", status.get_message()));
   impl_->open = false;
 }
 
-void ConvPlan::execute(cudnnHandle_t handle, void* x, void* w, void* y, void* workspace) const {
-  std::unordered_map<std::int64_t, void*> pointers = {{kX, x}, {kW, w}, {kY, y}};
+void ConvPlan::execute(cudnnHandle_t handle, const ConvArrays& arrays, void* workspace) const {
+  ConvArrays pointers = arrays;
   fe::error_t status = impl_->graph.execute(handle, pointers, workspace);
   if (status.is_bad()) throw InternalError(fmt::format("a convolution failed in cuDNN: {}", status.get_message()));
 }

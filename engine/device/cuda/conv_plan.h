@@ -1,10 +1,11 @@
-// cuDNN execution plans of convolutions. The only code that sees cudnn-frontend is conv_plan.cpp.
+// cuDNN execution plans of convolutions. The graphs are those of conv_graph.h.
 #pragma once
 #include <cudnn.h>
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "engine/device/backend.h"
 #include "engine/device/device.h"
@@ -14,19 +15,51 @@ namespace swath::cuda {
 enum class ConvPass : std::uint8_t { forward, backward_data, backward_weight };
 const char* name_of(ConvPass pass);
 
+/// What is fused with a convolution (engine/device/conv_fusion.h): nothing; a forward pass gathers sums; its input is besides
+/// normalised, and has a residual or a normalised shortcut. A data gradient is masked and summed, with the same three kinds of
+/// input; a weight gradient takes a normalised input.
+enum class ConvFusion : std::uint8_t { none, sums, normal, residual, shortcut };
+
+const char* name_of(ConvFusion fusion);
+
+/// The arrays of a plan. `main` and `shortcut` are the first of ten: what was normalised, mean, invstd, gamma, beta, and the
+/// five rows of GatheredNorm::sums.
+enum class ConvArray : std::int64_t {
+  x = 1,
+  w,
+  y,
+  scale,
+  bias,
+  residual,
+  residual_scale,
+  residual_bias,
+  activation,
+  sum,
+  squares,
+  skip,
+  main = 20,
+  shortcut = 30
+};
+/// Addresses by the numbers of ConvArray.
+using ConvArrays = std::unordered_map<std::int64_t, void*>;
+
 /// What is planned: weights and their gradient have the type of the activations here.
 struct ConvProblem {
   ConvGeometry geometry;
   ConvPass pass = ConvPass::forward;
   /// For float32 activations only.
   Float32Math math = Float32Math::full;
+  ConvFusion fusion = ConvFusion::none;
+  /// Whether a fused data gradient is added to another one.
+  bool skip = false;
 };
 
 /// The problem in words, different for different problems.
 std::string describe(const ConvProblem& problem);
 
 /// Sums are float32 and deterministic: engines that cuDNN marks as nondeterministic or as reducing precision are left
-/// out, and with Float32Math::full those that use tensor cores or round inputs as well.
+/// out, and with Float32Math::full those that use tensor cores or round inputs as well. With a fusion only engines are taken
+/// that need no compilation at run time.
 class ConvPlan {
  public:
   static constexpr std::int64_t kTuningWorkspace = std::int64_t{256} << 20;
@@ -52,11 +85,11 @@ class ConvPlan {
   std::int64_t candidates() const;
 
   /// Times each engine of every_engine() on these arrays, waiting for the device, and keeps the fastest.
-  void choose_fastest(cudnnHandle_t handle, void* x, void* w, void* y, void* workspace);
+  void choose_fastest(cudnnHandle_t handle, const ConvArrays& arrays, void* workspace);
 
   /// Queues the work on the stream of `handle`. x: input, w: weights, y: output, or their gradients; the one that the
   /// pass computes is overwritten.
-  void execute(cudnnHandle_t handle, void* x, void* w, void* y, void* workspace) const;
+  void execute(cudnnHandle_t handle, const ConvArrays& arrays, void* workspace) const;
 
  private:
   struct Impl;

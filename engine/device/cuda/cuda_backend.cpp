@@ -23,7 +23,7 @@ void expect_possible(const ConvGeometry& g) {
 
 CudaBackend::CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool,
                          const DeviceOptions& options)
-    : context_(context), convolutions_(context, pool, options), products_(context, pool) {}
+    : context_(context), pipeline_(options.conv_pipeline), convolutions_(context, pool, options), products_(context, pool) {}
 
 void CudaBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
   expect_possible(geometry);
@@ -51,10 +51,49 @@ void CudaBackend::conv_backward_weight(const ConvGeometry& geometry, const Tenso
   expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
   context_->make_current();
   if (geometry.n) {
-    convolutions_.backward_weight(geometry, x.raw(), dy.raw(), dw.data<float>(), mode);
+    convolutions_.backward_weight(geometry, x.raw(), {}, dy.raw(), dw.data<float>(), mode);
   } else if (mode == GradMode::overwrite) {
     dw.fill_zero();
   }
+}
+
+void CudaBackend::conv_forward_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm, const Tensor& w,
+                                      const Tensor& y, const Tensor& sums) {
+  expect_possible(geometry);
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_norm(norm, geometry);
+  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
+  expect_tensor("sums", sums, {2, geometry.k}, DType::f32);
+  context_->make_current();
+  if (geometry.n == 0) return sums.fill_zero();
+  convolutions_.forward_normal(geometry, x.raw(), norm, w.raw(), y.raw(), sums.data<float>());
+}
+
+void CudaBackend::conv_backward_data_masked(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w,
+                                            const OutputMask& mask, const Tensor& dx) {
+  expect_possible(geometry);
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_mask(mask, geometry);
+  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
+  context_->make_current();
+  if (geometry.n) return convolutions_.backward_data_masked(geometry, dy.raw(), w.raw(), mask, dx.raw());
+  for (const Tensor& sums : {mask.main.sums, mask.shortcut.sums})
+    if (sums.defined()) sums.fill_zero();
+}
+
+void CudaBackend::conv_backward_weight_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm,
+                                              const Tensor& dy, const Tensor& dw, GradMode mode) {
+  if (geometry.n == 0) return conv_backward_weight(geometry, x, dy, dw, mode);
+  expect_possible(geometry);
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_norm(norm, geometry);
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
+  SWATH_CHECK(!norm.residual.defined(), "a weight gradient takes no residual");
+  context_->make_current();
+  convolutions_.backward_weight(geometry, x.raw(), norm, dy.raw(), dw.data<float>(), mode);
 }
 
 void CudaBackend::gemm(const Gemm& gemm) {

@@ -21,6 +21,13 @@ class CudaBackend final : public Backend {
   void conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) override;
   void conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                             GradMode mode) override;
+  bool fuses_norms(DType activations) const override { return pipeline_ && activations == DType::f16; }
+  void conv_forward_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm, const Tensor& w,
+                           const Tensor& y, const Tensor& sums) override;
+  void conv_backward_data_masked(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const OutputMask& mask,
+                                 const Tensor& dx) override;
+  void conv_backward_weight_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm, const Tensor& dy,
+                                   const Tensor& dw, GradMode mode) override;
   void gemm(const Gemm& gemm) override;
   void gemm_strided_batched(const Gemm& first, std::int64_t count, std::int64_t stride_a, std::int64_t stride_b,
                             std::int64_t stride_c) override;
@@ -48,6 +55,7 @@ class CudaBackend final : public Backend {
   void refuse_while_capturing(const char* what) const;
 
   std::shared_ptr<const Context> context_;
+  bool pipeline_;
   Convolutions convolutions_;
   Products products_;
   bool capturing_ = false;

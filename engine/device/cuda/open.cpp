@@ -18,6 +18,11 @@ constexpr std::size_t kCounterBytes = 4096;  // one counter per 64 channels
 
 std::unique_ptr<Device> open_cuda(int index, DeviceOptions options) {
   const auto context = std::make_shared<const cuda::Context>(index, static_cast<cudaStream_t>(options.stream));
+  if (const cudaDeviceProp& of = context->properties(); options.conv_pipeline && of.major < 9)
+    throw UserError(
+        fmt::format("conv_pipeline=on takes a GPU of compute capability 9.0 or later, and cuda:{} has {}.{}; set "
+                    "conv_pipeline=off",
+                    index, of.major, of.minor));
   if (!options.allocator) options.allocator = std::make_shared<cuda::DeviceAllocator>(context);
   std::unique_ptr<Device> device(new Device);
   device->kind_ = DeviceKind::cuda;

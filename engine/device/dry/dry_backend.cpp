@@ -38,8 +38,8 @@ void* AddressAllocator::allocate(std::size_t bytes) {
   return reinterpret_cast<void*>(given);
 }
 
-// Each of the three arrays goes through memory once.
-void DryBackend::convolve(const ConvGeometry& g, Pass pass) {
+// Each of the three arrays goes through memory once, and so does what is fused.
+void DryBackend::convolve(const ConvGeometry& g, Pass pass, const Fused& fused) {
   const double element = static_cast<double>(kernels::size_of(g.dtype));
   const double x = element * static_cast<double>(g.input_shape().numel());
   const double w = element * static_cast<double>(g.weight_shape().numel());
@@ -50,8 +50,12 @@ void DryBackend::convolve(const ConvGeometry& g, Pass pass) {
   const kernels::Math math = g.dtype == DType::f32 ? exact : half;
   const double written = pass == Pass::forward ? y : pass == Pass::backward_data ? x : w;
   constexpr const char* kNames[] = {"conv_forward", "conv_backward_data", "conv_backward_weight"};
-  ledger_.record(kNames[static_cast<int>(pass)], text_of(g),
-                 {.read = x + w + y - written, .written = written, .flops = flops, .math = math});
+  ledger_.record(fused.name ? fused.name : kNames[static_cast<int>(pass)], text_of(g),
+                 {.read = x + w + y - written + fused.read,
+                  .written = written + fused.written,
+                  .flops = flops,
+                  .math = math,
+                  .unfused = x + w + y + fused.unfused});
 }
 
 void DryBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
@@ -76,6 +80,54 @@ void DryBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor
   if (geometry.n == 0) return;
   weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_},
                   [&](void*) { convolve(geometry, Pass::backward_weight); });
+}
+
+// Separate kernels: the result is read for its statistics; x is read and normalised, a residual is added (and normalised as
+// well, where it is a shortcut's), the sum rectified.
+void DryBackend::conv_forward_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm, const Tensor& w,
+                                     const Tensor& y, const Tensor& sums) {
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_norm(norm, geometry);
+  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
+  expect_tensor("sums", sums, {2, geometry.k}, DType::f32);
+  if (geometry.n == 0) return;
+  const double in = static_cast<double>(x.bytes()), normal = norm.scale.defined(), residual = norm.residual.defined();
+  const double shortcut = norm.residual_scale.defined();
+  convolve(geometry, Pass::forward,
+           {.name = residual > 0 ? "conv_forward_joined"
+                    : normal > 0 ? "conv_forward_normal"
+                                 : "conv_forward_sums",
+            .read = in * residual,
+            .written = in * residual,
+            .unfused = static_cast<double>(y.bytes()) + (norm.counted ? 0 : in * (4 * normal + 3 * residual + 2 * shortcut))});
+}
+
+// Separate kernels: the gradients are added, masked by the rectified sum, and read with what was normalised for the sums.
+void DryBackend::conv_backward_data_masked(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w,
+                                           const OutputMask& mask, const Tensor& dx) {
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_mask(mask, geometry);
+  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
+  if (geometry.n == 0) return;
+  const double in = static_cast<double>(dx.bytes()), skip = mask.skip.defined(), shortcut = mask.shortcut.x.defined();
+  const double residual = mask.residual.defined();
+  convolve(geometry, Pass::backward_data,
+           {.name = shortcut + residual > 0 ? "conv_backward_data_joined" : "conv_backward_data_masked",
+            .read = in * (1 + skip + residual + shortcut),
+            .unfused = in * (3 * skip + (mask.counted ? 0 : 3 + 2 * (1 + shortcut)))});
+}
+
+void DryBackend::conv_backward_weight_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm,
+                                             const Tensor& dy, const Tensor& dw, GradMode mode) {
+  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_norm(norm, geometry);
+  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
+  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
+  if (geometry.n == 0) return;
+  weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_},
+                  [&](void*) { convolve(geometry, Pass::backward_weight, {.name = "conv_backward_weight_normal"}); });
 }
 
 void DryBackend::record_gemm(const Gemm& g, std::int64_t count) {
@@ -117,13 +169,13 @@ std::unique_ptr<HostCopies> DryBackend::host_copies() { return std::make_unique<
 
 }  // namespace dry
 
-std::unique_ptr<Device> open_dry(StepLedger& ledger, Float32Math conv_math) {
+std::unique_ptr<Device> open_dry(StepLedger& ledger, const DeviceOptions& options) {
   std::unique_ptr<Device> device(new Device);
   device->kind_ = DeviceKind::dry;
   device->name_ = "dry";
   device->ledger_ = &ledger;
   device->pool_ = std::make_shared<StoragePool>(std::make_shared<dry::AddressAllocator>());
-  device->backend_ = std::make_unique<dry::DryBackend>(device->pool_, conv_math, ledger);
+  device->backend_ = std::make_unique<dry::DryBackend>(device->pool_, options, ledger);
   return device;
 }
 

@@ -21,8 +21,8 @@ class AddressAllocator final : public Allocator {
 /// Types and channels are those of the CUDA backend, and so are the calls that stand for one of its own.
 class DryBackend final : public Backend {
  public:
-  DryBackend(std::shared_ptr<StoragePool> pool, Float32Math math, StepLedger& ledger)
-      : pool_(std::move(pool)), math_(math), ledger_(ledger) {}
+  DryBackend(std::shared_ptr<StoragePool> pool, const DeviceOptions& options, StepLedger& ledger)
+      : pool_(std::move(pool)), math_(options.conv_math), pipeline_(options.conv_pipeline), ledger_(ledger) {}
 
   DType conv_weight_type(DType activations) const override { return activations; }
   std::int64_t conv_channels(DType activations, std::int64_t channels) const override {
@@ -32,6 +32,13 @@ class DryBackend final : public Backend {
   void conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) override;
   void conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                             GradMode mode) override;
+  bool fuses_norms(DType activations) const override { return pipeline_ && activations == DType::f16; }
+  void conv_forward_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm, const Tensor& w,
+                           const Tensor& y, const Tensor& sums) override;
+  void conv_backward_data_masked(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const OutputMask& mask,
+                                 const Tensor& dx) override;
+  void conv_backward_weight_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm, const Tensor& dy,
+                                   const Tensor& dw, GradMode mode) override;
   void gemm(const Gemm& gemm) override;
   void gemm_strided_batched(const Gemm& first, std::int64_t count, std::int64_t stride_a, std::int64_t stride_b,
                             std::int64_t stride_c) override;
@@ -49,11 +56,18 @@ class DryBackend final : public Backend {
 
  private:
   enum class Pass : std::uint8_t { forward, backward_data, backward_weight };
-  void convolve(const ConvGeometry& geometry, Pass pass);
+  /// What is fused with a convolution: its name, further bytes, and those of separate kernels.
+  struct Fused {
+    const char* name = nullptr;
+    double read = 0, written = 0, unfused = 0;
+  };
+  void convolve(const ConvGeometry& geometry, Pass pass) { convolve(geometry, pass, {}); }
+  void convolve(const ConvGeometry& geometry, Pass pass, const Fused& fused);
   void record_gemm(const Gemm& gemm, std::int64_t count);
 
   std::shared_ptr<StoragePool> pool_;
   Float32Math math_;
+  bool pipeline_;
   StepLedger& ledger_;
 };
 
