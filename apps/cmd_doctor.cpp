@@ -14,7 +14,7 @@
 #include "apps/progress.h"
 #include "apps/step_table.h"
 #include "data/geotiff.h"
-#include "engine/device/device.h"
+#include "engine/device/conv_problem.h"
 #include "engine/dist/ranks.h"
 #include "recipes/version.h"
 #include "retrieval/retriever.h"
@@ -127,6 +127,7 @@ struct DoctorArgs {
   std::string precision;
   std::int64_t crop = -1;
   std::uint64_t memory = 0;
+  std::string engines;
 };
 
 void show_step(const DoctorArgs& args, Output& output) {
@@ -134,7 +135,7 @@ void show_step(const DoctorArgs& args, Output& output) {
   if (!args.precision.empty()) config["precision"] = args.precision;
   if (args.crop >= 0) config["crop"] = args.crop;
   const TrainOptions options = options_of(config);
-  const StepPlan plan = plan_step(options, args.sizes);
+  const StepPlan plan = plan_step(options, args.sizes, args.engines.empty() ? EngineOf() : engines_of(args.engines));
   output.text(step_text(options, plan));
   output.json() = step_json(options, plan);
   if (args.memory == 0) return;
@@ -181,6 +182,8 @@ void add_doctor(CLI::App& app, Request& request) {
   size("--crop", args->crop, "Side of the crop (short for --set crop=…)", 4096);
   options.push_back(
       command->add_option("--precision", args->precision, "fp32, tf32, bf16 or fp16 (short for --set precision=…)"));
+  options.push_back(
+      command->add_option("--engines", args->engines, "Name the engines that cuDNN chooses on a device: h100 or a100"));
   options.push_back(command->add_option("--memory", args->memory, "Also say which batch is the largest in so much memory: 80GB")
                         ->transform(CLI::AsSizeValue(true)));
   for (CLI::Option* option : options) option->needs(step);

@@ -55,11 +55,15 @@ Sum trunk_of(const StepPlan& plan) {
   return trunk;
 }
 
-/// Who runs a call; which engine a library takes is known on a device only.
+/// Who runs a call.
 const char* library_of(const std::string& kernel) {
   if (kernel.starts_with("conv_")) return "cuDNN";
   if (kernel == "gemm") return "cuBLASLt";
   return kernel.starts_with("copy_from") || kernel == "copy" || kernel == "fill_zero" ? "driver" : "swath";
+}
+
+bool names_engines(const StepPlan& plan) {
+  return std::any_of(plan.lines.begin(), plan.lines.end(), [](const StepLine& line) { return !line.engine.empty(); });
 }
 
 const char* name_of(kernels::Math math) {
@@ -68,14 +72,15 @@ const char* name_of(kernels::Math math) {
 }
 
 std::string row_text(const std::string& pass, const std::string& part, const std::string& what, std::int64_t calls,
-                     const Sum& sum) {
-  return fmt::format("{:<10}{:<7}{:<62}{:>6}{:>10.2f}{:>10.2f}{:>10.2f}{:>10.1f}{:>10.1f}\n", pass, part, what, calls,
-                     sum.read / kMega, sum.written / kMega, sum.flops / kGiga, sum.seconds[0] * kMega, sum.seconds[1] * kMega);
+                     const Sum& sum, const std::string& engine = "") {
+  return fmt::format("{:<10}{:<7}{:<62}{:>6}{:>10.2f}{:>10.2f}{:>10.2f}{:>10.1f}{:>10.1f}{}{}\n", pass, part, what, calls,
+                     sum.read / kMega, sum.written / kMega, sum.flops / kGiga, sum.seconds[0] * kMega, sum.seconds[1] * kMega,
+                     engine.empty() ? "" : "  ", engine);
 }
 
-std::string head_text(const char* what, const char* count) {
-  return fmt::format("{:<10}{:<7}{:<62}{:>6}{:>10}{:>10}{:>10}{:>10}{:>10}\n", "pass", "part", what, count, "MB read",
-                     "MB writ.", "GFLOP", "H100 µs", "A100 µs");
+std::string head_text(const char* what, const char* count, const char* engine = "") {
+  return fmt::format("{:<10}{:<7}{:<62}{:>6}{:>10}{:>10}{:>10}{:>10}{:>10}{}\n", "pass", "part", what, count, "MB read",
+                     "MB writ.", "GFLOP", "H100 µs", "A100 µs", engine);
 }
 
 std::string heading(const TrainOptions& options, const StepPlan& plan) {
@@ -106,7 +111,11 @@ std::string totals_text(const StepPlan& plan) {
         a.name, total.seconds[i] * 1e3, images / total.seconds[i], a.bandwidth / 1e12, a.half / 1e12, a.tf32 / 1e12,
         a.f32 / 1e12, a.source);
   }
-  return text + "engines of cuDNN and algorithms of cuBLASLt: unknown without a device\n";
+  return text + (names_engines(plan)
+                     ? "engines: cuDNN's first choice on the device that --engines describes, none of them compiled "
+                       "at run time; algorithms of cuBLASLt: unknown without a device\n"
+                     : "engines of cuDNN (--engines names them) and algorithms of cuBLASLt: unknown without a "
+                       "device\n");
 }
 
 std::string memory_text(const StepPlan& plan) {
@@ -137,7 +146,7 @@ Json json_of(const StepLine& line) {
                {"part", line.part},
                {"kernel", line.kernel},
                {"library", library_of(line.kernel)},
-               {"engine", nullptr},
+               {"engine", line.engine.empty() ? Json() : Json(line.engine)},
                {"shape", line.shape},
                {"calls", line.calls},
                {"math", name_of(line.cost.math)}});
@@ -187,11 +196,11 @@ double Accelerator::bound(const kernels::Cost& cost) const {
 }
 
 std::string step_text(const TrainOptions& options, const StepPlan& plan) {
-  std::string text = heading(options, plan) + head_text("operation", "calls");
+  std::string text = heading(options, plan) + head_text("operation", "calls", names_engines(plan) ? "  engine" : "");
   for (const StepLine& line : plan.lines) {
     Sum sum;
     sum.add(line);
-    text += row_text(line.pass, line.part, fmt::format("{:<26} {}", line.kernel, line.shape), line.calls, sum);
+    text += row_text(line.pass, line.part, fmt::format("{:<26} {}", line.kernel, line.shape), line.calls, sum, line.engine);
   }
   text += "\n" + head_text("sums", "launch");
   for (const Sum& group : groups_of(plan)) text += row_text(group.pass, group.part, "", group.launches, group);

@@ -66,7 +66,7 @@ std::vector<StepLine> lines_of(const StepLedger& ledger) {
              line.cost.math == entry.cost.math && line.cost.bytes() == static_cast<double>(line.calls) * entry.cost.bytes();
     });
     if (same == lines.end()) {
-      lines.push_back({entry.pass, entry.part, entry.kernel, entry.shape, 1, entry.cost});
+      lines.push_back({entry.pass, entry.part, entry.kernel, entry.shape, entry.engine, 1, entry.cost});
       lines.back().cost.unfused = entry.cost.unfused_bytes();
     } else {
       ++same->calls;
@@ -78,11 +78,11 @@ std::vector<StepLine> lines_of(const StepLedger& ledger) {
 
 }  // namespace
 
-StepPlan plan_step(const TrainOptions& options, const StepSizes& asked) {
+StepPlan plan_step(const TrainOptions& options, const StepSizes& asked, const EngineOf& engines) {
   StepPlan plan{.sizes = completed(asked, options), .lines = {}, .memory = {}};
   const PackedSplit split = described(plan.sizes);
   StepLedger ledger;
-  const std::unique_ptr<Device> device = open_dry(ledger, device_options(options));
+  const std::unique_ptr<Device> device = open_dry(ledger, device_options(options), engines);
   ParameterBlock block;
   StepScalars scalars(*device);
   const std::unique_ptr<Recipe> recipe = make_recipe({*device, block, options, split});

@@ -23,7 +23,7 @@ struct StepSizes {
 
 /// Equal calls of one pass and part are one line.
 struct StepLine {
-  std::string pass, part, kernel, shape;
+  std::string pass, part, kernel, shape, engine;
   std::int64_t calls = 0;
   kernels::Cost cost;  // of all of them
 };
@@ -42,7 +42,8 @@ struct StepPlan {
 
 /// The second step of a run, in which everything that the first one makes is there. D&C is in its divided stage, and its tag
 /// is 0. Throws UserError for sizes that the configuration cannot have.
-StepPlan plan_step(const TrainOptions& options, const StepSizes& sizes);
+/// Convolutions have the names that `engines` gives them (engines_of), or none.
+StepPlan plan_step(const TrainOptions& options, const StepSizes& sizes, const EngineOf& engines = {});
 
 /// The largest number of images of a batch whose training holds at most `memory` bytes, beside the sizes of `sizes`; 0 when two
 /// images are too many. The libraries' workspaces come on top.

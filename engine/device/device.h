@@ -1,5 +1,6 @@
 // A place where tensors live and kernels run, passed explicitly everywhere; there is no current device.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,6 +16,9 @@
 namespace swath {
 
 class StepLedger;
+struct ConvProblem;
+/// A library's name of the engine that it chooses for a convolution (conv_problem.h).
+using EngineOf = std::function<std::string(const ConvProblem&)>;
 
 /// dry: as CUDA, but calls are taken down in a ledger instead of being run (open_dry).
 enum class DeviceKind : std::uint8_t { cpu, cuda, dry };
@@ -95,13 +99,14 @@ class Device {
 
   friend std::unique_ptr<Device> open_cpu(DeviceOptions options);
   friend std::unique_ptr<Device> open_cuda(int index, DeviceOptions options);
-  friend std::unique_ptr<Device> open_dry(StepLedger& ledger, const DeviceOptions& options);
+  friend std::unique_ptr<Device> open_dry(StepLedger& ledger, const DeviceOptions& options, EngineOf engines);
 };
 
 /// A device that runs nothing and has no memory: whatever is queued on it is taken down in `ledger`, which outlives it, as the
 /// work of a GPU; addresses are never followed, and copies to the host give zeros. Its pool counts memory as a GPU's does.
-/// Takes of the options those that change what is queued: conv_math and conv_pipeline.
-std::unique_ptr<Device> open_dry(StepLedger& ledger, const DeviceOptions& options = {});
+/// Takes of the options those that change what is queued: conv_math and conv_pipeline. `engines`: names the ledger's
+/// convolutions are to have; none without it.
+std::unique_ptr<Device> open_dry(StepLedger& ledger, const DeviceOptions& options = {}, EngineOf engines = {});
 
 /// What Device::open calls. The CUDA ones, Device::make_current and Device::after_launch exist in builds with CUDA only,
 /// under device/cuda/.

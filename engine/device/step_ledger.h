@@ -16,11 +16,14 @@ class StepLedger final : public kernels::Ledger {
     const char* part;
     std::string kernel, shape;
     kernels::Cost cost;
+    std::string engine;  // of a library, where it is known
   };
 
   void record(const char* kernel, const std::string& shape, const kernels::Cost& cost) override {
-    entries_.push_back({pass_, part_, kernel, shape, cost});
+    entries_.push_back({pass_, part_, kernel, shape, cost, {}});
   }
+  /// Of the call that was recorded last.
+  void name_engine(std::string engine) { entries_.back().engine = std::move(engine); }
   const std::vector<Entry>& entries() const { return entries_; }
   void clear() { entries_.clear(); }
 

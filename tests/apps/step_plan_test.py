@@ -158,6 +158,13 @@ class StepPlan(Program):
         self.refused(2, ["absent.json"], "doctor", "--step", "--config", "absent.json")
         self.refused(2, ["model.embedding", "diva"], "doctor", "--step", "--set", "recipe=diva", "--set", "model.embedding=6")
 
+    def test_engines_are_cudnns(self):
+        self.refused(2, ["--step"], "doctor", "--engines", "h100")
+        done = self.start(*RESNET50, "--engines", "h100")
+        if done.returncode:  # a build without CUDA
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("SWATH_CUDA=ON", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -4,20 +4,16 @@
 
 #include <array>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <set>
-#include <sstream>
 #include <tuple>
 
 #include "engine/device/cuda/conv_plan.h"
+#include "engine/device/cuda/device_descriptions.h"
 
 namespace swath {
 namespace {
 
-using cuda::ConvPass;
 using cuda::ConvPlan;
-using cuda::ConvProblem;
 
 struct Network {
   const char* name;
@@ -75,14 +71,6 @@ void add_network(Geometries& all, const Network& network, const Input& input) {
   }
 }
 
-std::string description(const std::string& device) {
-  const std::filesystem::path file = std::filesystem::path(SWATH_DEVICES_FOLDER) / (device + ".json");
-  std::ifstream stream(file);
-  std::ostringstream text;
-  text << stream.rdbuf();
-  return text.str();
-}
-
 struct Arithmetic {
   const char* name;
   DType dtype;
@@ -97,7 +85,7 @@ class ConvPlansOf : public ::testing::TestWithParam<std::tuple<const char*, Arit
 
 TEST_P(ConvPlansOf, EveryConvolutionOfEveryNetworkHasOne) {
   const auto& [device, arithmetic] = GetParam();
-  const std::string json = description(device);
+  const std::string json = cuda::device_description(device);
   ASSERT_FALSE(json.empty());
   int graphs = 0;
   std::int64_t largest_workspace = 0;
@@ -126,7 +114,6 @@ TEST_P(ConvPlansOf, EveryConvolutionOfEveryNetworkHasOne) {
 
 // What conv_pipeline=on may ask for one convolution (engine/autograd/conv_term.cpp).
 std::vector<ConvProblem> fused_problems(const ConvGeometry& g) {
-  using cuda::ConvFusion;
   std::vector<ConvProblem> all{{.geometry = g, .pass = ConvPass::forward, .fusion = ConvFusion::sums},
                                {.geometry = g, .pass = ConvPass::forward, .fusion = ConvFusion::normal},
                                {.geometry = g, .pass = ConvPass::backward_data, .fusion = ConvFusion::normal},
@@ -143,7 +130,7 @@ std::vector<ConvProblem> fused_problems(const ConvGeometry& g) {
 }
 
 TEST(ConvPlans, EveryFusedConvolutionOfEveryNetworkHasOneOnAnH100) {
-  const std::string json = description("h100");
+  const std::string json = cuda::device_description("h100");
   int graphs = 0;
   std::int64_t largest_workspace = 0;
   for (const Input& input : {Input{128, 224, 8}, Input{120, 100, 16}, Input{8, 32, 8}}) {
@@ -172,8 +159,8 @@ TEST(ConvPlans, WhatCudnnDoesNotFuseIsNamedWithTheRemedy) {
   // No engine adds a residual before a convolution of several pixels.
   const ConvGeometry geometry{.n = 2, .h = 8, .w = 8, .c = 64, .k = 64, .r = 3, .s = 3, .pad = 1, .dtype = DType::f16};
   try {
-    ConvPlan::for_description({.geometry = geometry, .pass = ConvPass::forward, .fusion = cuda::ConvFusion::residual},
-                              description("h100"));
+    ConvPlan::for_description({.geometry = geometry, .pass = ConvPass::forward, .fusion = ConvFusion::residual},
+                              cuda::device_description("h100"));
     FAIL() << "there is a plan";
   } catch (const DeviceError& error) {
     for (const char* part : {"padding 1, normalised with residual on this device", "; set conv_pipeline=off, or use another"})
@@ -183,7 +170,7 @@ TEST(ConvPlans, WhatCudnnDoesNotFuseIsNamedWithTheRemedy) {
 
 TEST(ConvPlans, AConvolutionThatADeviceCannotRunIsNamedWithTheRemedy) {
   // Before compute capability 8.0 there is no bfloat16.
-  std::string json = description("a100");
+  std::string json = cuda::device_description("a100");
   const std::size_t version = json.find("\"deviceVer\": 800");
   ASSERT_NE(version, std::string::npos);
   json.replace(version, 16, "\"deviceVer\": 700");

@@ -2,11 +2,9 @@
 #pragma once
 #include <dnnl.hpp>
 
-#include "engine/device/backend.h"
+#include "engine/device/conv_problem.h"
 
 namespace swath::cpu {
-
-enum class ConvPass : std::uint8_t { forward, backward_data, backward_weight };
 
 /// One of the three arrays: as the caller has it (NHWC activations, K×R×S×C float32 weights), and as the primitive takes it.
 struct ConvOperand {

@@ -62,17 +62,6 @@ void put(ConvArrays& arrays, ConvArray first, const GatheredNorm& norm) {
     arrays[number++] = norm.sums.data<float>() + row * norm.sums.size(1);
 }
 
-ConvFusion fusion_of(const InputNorm& norm, ConvFusion otherwise) {
-  if (!norm.scale.defined()) return otherwise;
-  if (!norm.residual.defined()) return ConvFusion::normal;
-  return norm.residual_scale.defined() ? ConvFusion::shortcut : ConvFusion::residual;
-}
-
-ConvFusion fusion_of(const OutputMask& mask) {
-  if (mask.shortcut.x.defined()) return ConvFusion::shortcut;
-  return mask.residual.defined() ? ConvFusion::residual : ConvFusion::normal;
-}
-
 }  // namespace
 
 Convolutions::Convolutions(std::shared_ptr<const Context> context, std::shared_ptr<StoragePool> pool,

@@ -32,42 +32,6 @@ std::vector<fe::NumericalNote_t> unwanted_notes(const ConvProblem& problem) {
 
 }  // namespace
 
-std::string describe(const ConvProblem& p) {
-  const ConvGeometry& g = p.geometry;
-  const bool rounded = g.dtype == DType::f32 && p.math == Float32Math::tf32;
-  return fmt::format("{} of {} {} with {} at stride {}, padding {}{}{}", name_of(p.pass),
-                     rounded ? "tf32" : kernels::name_of(g.dtype), g.input_shape().str(), g.weight_shape().str(), g.stride,
-                     g.pad, name_of(p.fusion), p.skip ? ", added" : "");
-}
-
-const char* name_of(ConvPass pass) {
-  switch (pass) {
-    case ConvPass::forward:
-      return "forward";
-    case ConvPass::backward_data:
-      return "data gradient";
-    case ConvPass::backward_weight:
-      return "weight gradient";
-  }
-  return "?";
-}
-
-const char* name_of(ConvFusion fusion) {
-  switch (fusion) {
-    case ConvFusion::none:
-      return "";
-    case ConvFusion::sums:
-      return ", with sums";
-    case ConvFusion::normal:
-      return ", normalised";
-    case ConvFusion::residual:
-      return ", normalised with residual";
-    case ConvFusion::shortcut:
-      return ", normalised with shortcut";
-  }
-  return "?";
-}
-
 struct ConvPlan::Impl {
   explicit Impl(const ConvProblem& problem) { describe_graph(graph, problem); }
 

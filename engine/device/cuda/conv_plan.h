@@ -7,20 +7,9 @@
 #include <string>
 #include <unordered_map>
 
-#include "engine/device/backend.h"
-#include "engine/device/device.h"
+#include "engine/device/conv_problem.h"
 
 namespace swath::cuda {
-
-enum class ConvPass : std::uint8_t { forward, backward_data, backward_weight };
-const char* name_of(ConvPass pass);
-
-/// What is fused with a convolution (engine/device/conv_fusion.h): nothing; a forward pass gathers sums; its input is besides
-/// normalised, and has a residual or a normalised shortcut. A data gradient is masked and summed, with the same three kinds of
-/// input; a weight gradient takes a normalised input.
-enum class ConvFusion : std::uint8_t { none, sums, normal, residual, shortcut };
-
-const char* name_of(ConvFusion fusion);
 
 /// The arrays of a plan. `main` and `shortcut` are the first of ten: what was normalised, mean, invstd, gamma, beta, and the
 /// five rows of GatheredNorm::sums.
@@ -42,20 +31,6 @@ enum class ConvArray : std::int64_t {
 };
 /// Addresses by the numbers of ConvArray.
 using ConvArrays = std::unordered_map<std::int64_t, void*>;
-
-/// What is planned: weights and their gradient have the type of the activations here.
-struct ConvProblem {
-  ConvGeometry geometry;
-  ConvPass pass = ConvPass::forward;
-  /// For float32 activations only.
-  Float32Math math = Float32Math::full;
-  ConvFusion fusion = ConvFusion::none;
-  /// Whether a fused data gradient is added to another one.
-  bool skip = false;
-};
-
-/// The problem in words, different for different problems.
-std::string describe(const ConvProblem& problem);
 
 /// Sums are float32 and deterministic: engines that cuDNN marks as nondeterministic or as reducing precision are left
 /// out, and with Float32Math::full those that use tensor cores or round inputs as well. With a fusion only engines are taken

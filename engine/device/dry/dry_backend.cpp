@@ -39,7 +39,9 @@ void* AddressAllocator::allocate(std::size_t bytes) {
 }
 
 // Each of the three arrays goes through memory once, and so does what is fused.
-void DryBackend::convolve(const ConvGeometry& g, Pass pass, const Fused& fused) {
+void DryBackend::convolve(ConvProblem problem, const Fused& fused) {
+  problem.math = math_;
+  const ConvGeometry& g = problem.geometry;
   const double element = static_cast<double>(kernels::size_of(g.dtype));
   const double x = element * static_cast<double>(g.input_shape().numel());
   const double w = element * static_cast<double>(g.weight_shape().numel());
@@ -48,28 +50,29 @@ void DryBackend::convolve(const ConvGeometry& g, Pass pass, const Fused& fused) 
   const kernels::Math exact = math_ == Float32Math::tf32 ? kernels::Math::tf32 : kernels::Math::f32;
   const kernels::Math half = g.dtype == DType::bf16 ? kernels::Math::bf16 : kernels::Math::f16;
   const kernels::Math math = g.dtype == DType::f32 ? exact : half;
-  const double written = pass == Pass::forward ? y : pass == Pass::backward_data ? x : w;
+  const double written = problem.pass == ConvPass::forward ? y : problem.pass == ConvPass::backward_data ? x : w;
   constexpr const char* kNames[] = {"conv_forward", "conv_backward_data", "conv_backward_weight"};
-  ledger_.record(fused.name ? fused.name : kNames[static_cast<int>(pass)], text_of(g),
+  ledger_.record(fused.name ? fused.name : kNames[static_cast<int>(problem.pass)], text_of(g),
                  {.read = x + w + y - written + fused.read,
                   .written = written + fused.written,
                   .flops = flops,
                   .math = math,
                   .unfused = x + w + y + fused.unfused});
+  if (engines_) ledger_.name_engine(engines_(problem));
 }
 
 void DryBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
   expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
   expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
   expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
-  if (geometry.n) convolve(geometry, Pass::forward);
+  if (geometry.n) convolve({.geometry = geometry, .pass = ConvPass::forward});
 }
 
 void DryBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
   expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
   expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
   expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
-  if (geometry.n) convolve(geometry, Pass::backward_data);
+  if (geometry.n) convolve({.geometry = geometry, .pass = ConvPass::backward_data});
 }
 
 void DryBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
@@ -79,7 +82,7 @@ void DryBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor
   expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
   if (geometry.n == 0) return;
   weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_},
-                  [&](void*) { convolve(geometry, Pass::backward_weight); });
+                  [&](void*) { convolve({.geometry = geometry, .pass = ConvPass::backward_weight}); });
 }
 
 // Separate kernels: the result is read for its statistics; x is read and normalised, a residual is added (and normalised as
@@ -94,7 +97,7 @@ void DryBackend::conv_forward_normal(const ConvGeometry& geometry, const Tensor&
   if (geometry.n == 0) return;
   const double in = static_cast<double>(x.bytes()), normal = norm.scale.defined(), residual = norm.residual.defined();
   const double shortcut = norm.residual_scale.defined();
-  convolve(geometry, Pass::forward,
+  convolve({.geometry = geometry, .pass = ConvPass::forward, .fusion = fusion_of(norm, ConvFusion::sums)},
            {.name = residual > 0 ? "conv_forward_joined"
                     : normal > 0 ? "conv_forward_normal"
                                  : "conv_forward_sums",
@@ -113,7 +116,7 @@ void DryBackend::conv_backward_data_masked(const ConvGeometry& geometry, const T
   if (geometry.n == 0) return;
   const double in = static_cast<double>(dx.bytes()), skip = mask.skip.defined(), shortcut = mask.shortcut.x.defined();
   const double residual = mask.residual.defined();
-  convolve(geometry, Pass::backward_data,
+  convolve({.geometry = geometry, .pass = ConvPass::backward_data, .fusion = fusion_of(mask), .skip = mask.skip.defined()},
            {.name = shortcut + residual > 0 ? "conv_backward_data_joined" : "conv_backward_data_masked",
             .read = in * (1 + skip + residual + shortcut),
             .unfused = in * (3 * skip + (mask.counted ? 0 : 3 + 2 * (1 + shortcut)))});
@@ -126,8 +129,10 @@ void DryBackend::conv_backward_weight_normal(const ConvGeometry& geometry, const
   expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
   expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
   if (geometry.n == 0) return;
-  weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_},
-                  [&](void*) { convolve(geometry, Pass::backward_weight, {.name = "conv_backward_weight_normal"}); });
+  weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_}, [&](void*) {
+    convolve({.geometry = geometry, .pass = ConvPass::backward_weight, .fusion = fusion_of(norm, ConvFusion::none)},
+             {.name = "conv_backward_weight_normal"});
+  });
 }
 
 void DryBackend::record_gemm(const Gemm& g, std::int64_t count) {
@@ -169,13 +174,13 @@ std::unique_ptr<HostCopies> DryBackend::host_copies() { return std::make_unique<
 
 }  // namespace dry
 
-std::unique_ptr<Device> open_dry(StepLedger& ledger, const DeviceOptions& options) {
+std::unique_ptr<Device> open_dry(StepLedger& ledger, const DeviceOptions& options, EngineOf engines) {
   std::unique_ptr<Device> device(new Device);
   device->kind_ = DeviceKind::dry;
   device->name_ = "dry";
   device->ledger_ = &ledger;
   device->pool_ = std::make_shared<StoragePool>(std::make_shared<dry::AddressAllocator>());
-  device->backend_ = std::make_unique<dry::DryBackend>(device->pool_, options, ledger);
+  device->backend_ = std::make_unique<dry::DryBackend>(device->pool_, options, ledger, std::move(engines));
   return device;
 }
 

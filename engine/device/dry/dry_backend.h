@@ -2,8 +2,7 @@
 #pragma once
 #include <memory>
 
-#include "engine/device/backend.h"
-#include "engine/device/device.h"
+#include "engine/device/conv_problem.h"
 #include "engine/device/step_ledger.h"
 
 namespace swath::dry {
@@ -21,8 +20,12 @@ class AddressAllocator final : public Allocator {
 /// Types and channels are those of the CUDA backend, and so are the calls that stand for one of its own.
 class DryBackend final : public Backend {
  public:
-  DryBackend(std::shared_ptr<StoragePool> pool, const DeviceOptions& options, StepLedger& ledger)
-      : pool_(std::move(pool)), math_(options.conv_math), pipeline_(options.conv_pipeline), ledger_(ledger) {}
+  DryBackend(std::shared_ptr<StoragePool> pool, const DeviceOptions& options, StepLedger& ledger, EngineOf engines)
+      : pool_(std::move(pool)),
+        math_(options.conv_math),
+        pipeline_(options.conv_pipeline),
+        ledger_(ledger),
+        engines_(std::move(engines)) {}
 
   DType conv_weight_type(DType activations) const override { return activations; }
   std::int64_t conv_channels(DType activations, std::int64_t channels) const override {
@@ -55,20 +58,20 @@ class DryBackend final : public Backend {
   std::vector<std::string> versions() const override { return {"dry run"}; }
 
  private:
-  enum class Pass : std::uint8_t { forward, backward_data, backward_weight };
   /// What is fused with a convolution: its name, further bytes, and those of separate kernels.
   struct Fused {
     const char* name = nullptr;
     double read = 0, written = 0, unfused = 0;
   };
-  void convolve(const ConvGeometry& geometry, Pass pass) { convolve(geometry, pass, {}); }
-  void convolve(const ConvGeometry& geometry, Pass pass, const Fused& fused);
+  void convolve(ConvProblem problem) { convolve(std::move(problem), {}); }
+  void convolve(ConvProblem problem, const Fused& fused);
   void record_gemm(const Gemm& gemm, std::int64_t count);
 
   std::shared_ptr<StoragePool> pool_;
   Float32Math math_;
   bool pipeline_;
   StepLedger& ledger_;
+  EngineOf engines_;
 };
 
 }  // namespace swath::dry
