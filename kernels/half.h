@@ -24,27 +24,22 @@ struct f16 {
   std::uint16_t bits;
 };
 
-SWATH_HOST_DEVICE float to_float(float v) { return v; }
-
-SWATH_HOST_DEVICE float to_float(bf16 v) {
-  const std::uint32_t u = static_cast<std::uint32_t>(v.bits) << 16;
-  float f;
-  memcpy(&f, &u, sizeof f);
-  return f;
-}
-
-namespace half_detail {
-SWATH_HOST_DEVICE std::uint32_t bits_of(float v) {
+SWATH_HOST_DEVICE std::uint32_t to_bits(float v) {
   std::uint32_t u;
   memcpy(&u, &v, sizeof u);
   return u;
 }
-SWATH_HOST_DEVICE float float_of(std::uint32_t u) {
+SWATH_HOST_DEVICE float from_bits(std::uint32_t u) {
   float v;
   memcpy(&v, &u, sizeof v);
   return v;
 }
-}  // namespace half_detail
+/// Neither NaN nor an infinity; as bits, so that vector code comes of it and no flag of a compiler takes it away.
+SWATH_HOST_DEVICE bool is_finite(float v) { return (to_bits(v) & 0x7f800000u) != 0x7f800000u; }
+
+SWATH_HOST_DEVICE float to_float(float v) { return v; }
+
+SWATH_HOST_DEVICE float to_float(bf16 v) { return from_bits(static_cast<std::uint32_t>(v.bits) << 16); }
 
 SWATH_HOST_DEVICE float to_float(f16 v) {
 #if defined(__CUDA_ARCH__)
@@ -53,8 +48,8 @@ SWATH_HOST_DEVICE float to_float(f16 v) {
   // Exponent and fraction in float32's places are the value times 2^-112, subnormal or not.
   const std::uint32_t sign = static_cast<std::uint32_t>(v.bits & 0x8000u) << 16,
                       rest = static_cast<std::uint32_t>(v.bits & 0x7fffu) << 13;
-  const std::uint32_t finite = half_detail::bits_of(half_detail::float_of(rest) * 0x1p112f);
-  return half_detail::float_of(sign | (rest >= 0x0f800000u ? rest | 0x7f800000u : finite));
+  const std::uint32_t finite = to_bits(from_bits(rest) * 0x1p112f);
+  return from_bits(sign | (rest >= 0x0f800000u ? rest | 0x7f800000u : finite));
 #endif
 }
 
@@ -68,8 +63,7 @@ SWATH_HOST_DEVICE float from_float<float>(float v) {
 
 template <>
 SWATH_HOST_DEVICE bf16 from_float<bf16>(float v) {
-  std::uint32_t u;
-  memcpy(&u, &v, sizeof u);
+  const std::uint32_t u = to_bits(v);
   // Without a branch, so that a loop over it becomes vector code.
   const std::uint32_t quiet_nan = (u >> 16) | 0x40u, rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   return bf16{static_cast<std::uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet_nan : rounded)};
@@ -82,8 +76,8 @@ SWATH_HOST_DEVICE f16 from_float<f16>(float v) {
 #else
   // Without branches, as above: below 2^-14 the sum with 0.5 rounds to the spacing of subnormals; from 65520 on the rounding
   // carries into the exponent of infinity.
-  const std::uint32_t u = half_detail::bits_of(v), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
-  const std::uint32_t small = half_detail::bits_of(half_detail::float_of(magnitude) + 0.5f) - 0x3f000000u;
+  const std::uint32_t u = to_bits(v), sign = (u >> 16) & 0x8000u, magnitude = u & 0x7fffffffu;
+  const std::uint32_t small = to_bits(from_bits(magnitude) + 0.5f) - 0x3f000000u;
   const std::uint32_t normal = ((magnitude + 0xfffu + ((magnitude >> 13) & 1u)) >> 13) - (112u << 10);
   const std::uint32_t large = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
   const std::uint32_t finite = magnitude < 0x38800000u ? small : normal;

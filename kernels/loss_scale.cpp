@@ -13,7 +13,7 @@ void loss_scale(const LossScaleArgs& p, Cpu) {
     std::int32_t here = 0;
 #pragma omp simd reduction(| : here)
     for (std::int64_t i = begin; i < end; ++i) {
-      here |= (half_detail::bits_of(p.grad[i]) & 0x7f800000u) == 0x7f800000u ? 1 : 0;
+      here |= is_finite(p.grad[i]) ? 0 : 1;
       p.grad[i] *= inverse;
     }
     if (here == 0) return;

@@ -12,7 +12,7 @@ __device__ __forceinline__ bool unscale(float* p, float inverse) {
   bool found = false;
 #pragma unroll
   for (int k = 0; k < V; ++k) {
-    found = found || (__float_as_uint(grad.v[k]) & 0x7f800000u) == 0x7f800000u;
+    found = found || !is_finite(grad.v[k]);
     grad.v[k] *= inverse;
   }
   store_vector<V>(p, grad);

@@ -12,7 +12,7 @@ __device__ int count_vector(const T* x) {
   const Vector<V> v = load_vector<V>(x);
   int found = 0;
 #pragma unroll
-  for (int k = 0; k < V; ++k) found += (__float_as_uint(v.v[k]) & 0x7f800000u) == 0x7f800000u ? 1 : 0;
+  for (int k = 0; k < V; ++k) found += is_finite(v.v[k]) ? 0 : 1;
   return found;
 }
 

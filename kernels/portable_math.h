@@ -4,7 +4,6 @@
 // -fno-math-errno -fno-trapping-math.
 #pragma once
 #include <cstdint>
-#include <cstring>
 #include <limits>
 
 #include "kernels/half.h"
@@ -33,18 +32,6 @@ SWATH_HOST_DEVICE float mul(float a, float b) {
 #else
   return a * b;
 #endif
-}
-
-SWATH_HOST_DEVICE std::uint32_t to_bits(float v) {
-  std::uint32_t bits;
-  memcpy(&bits, &v, sizeof bits);
-  return bits;
-}
-
-SWATH_HOST_DEVICE float from_bits(std::uint32_t bits) {
-  float v;
-  memcpy(&v, &bits, sizeof v);
-  return v;
 }
 
 /// The natural logarithm, within 1 ulp. −∞ for everything below the smallest normal number, zero and negatives included;

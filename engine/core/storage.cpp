@@ -29,11 +29,10 @@ StoragePool::StoragePool(std::shared_ptr<Allocator> allocator) : allocator_(std:
 
 StoragePool::~StoragePool() { trim(); }
 
-// A cached block may be up to 1/8 larger than asked.
-StoragePool::Block StoragePool::take_cached(FreeBlocks& blocks, std::size_t size) {
+StoragePool::Block StoragePool::take_cached(FreeBlocks& blocks, std::size_t size, Tag tag) {
   auto found = blocks.lower_bound(size);
   while (found != blocks.end() && found->second.empty()) found = blocks.erase(found);
-  if (found == blocks.end() || found->first > size + size / 8) return {};
+  if (found == blocks.end() || (tag != Tag::workspace && found->first > size + size / 8)) return {};
   const Block block{found->second.back(), found->first};
   found->second.pop_back();
   return block;
@@ -58,9 +57,9 @@ StoragePool::Block StoragePool::allocate(std::size_t size, Tag tag) {
 void* StoragePool::take(std::size_t bytes, Tag tag) {
   const std::size_t size = rounded(bytes);
   const std::lock_guard lock(mutex_);
-  Block block = arena_ ? take_cached(arena_->free_, size) : Block{};
+  Block block = arena_ ? take_cached(arena_->free_, size, tag) : Block{};
   if (!block.pointer) {
-    block = take_cached(free_, size);
+    block = take_cached(free_, size, tag);
     if (!block.pointer) block = allocate(size, tag);
     if (arena_) arena_->bytes_ += block.bytes;
   }

@@ -110,7 +110,7 @@ class StoragePool {
     PoolArena* arena;     // null: none
     std::uint64_t scope;  // of the arena
   };
-  static Block take_cached(FreeBlocks& blocks, std::size_t size);
+  static Block take_cached(FreeBlocks& blocks, std::size_t size, Tag tag);
   Block allocate(std::size_t size, Tag tag);
   void release_cached() noexcept;
   std::string out_of_memory(std::size_t bytes, Tag tag) const;
