@@ -59,6 +59,7 @@ void batch_norm_input(const BatchNormInputArgs&, Cpu);
 
 }  // namespace swath::kernels
 
-// Cost: finish and affine: some floats a channel, 1 launch. Input reads d_y once and x of each term, and writes each d_x: 1
-// launch. Budget: finish_kernel 40 registers; affine_kernel 32 registers; input_kernel 128 registers, 2048 bytes shared,
-// 128-bit loads; clear_kernel 8 registers.
+// Cost: finish and affine read and write some floats a channel: 1 launch each. Input reads d_y once and x of each term, and
+// writes each d_x: 1 launch.
+// Budget: finish_kernel 40 registers; affine_kernel 32 registers; input_kernel 128 registers, 2048 bytes shared, 128-bit loads;
+// clear_kernel 8 registers.
