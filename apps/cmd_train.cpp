@@ -27,7 +27,7 @@ struct TrainArgs {
 /// Keys that a continued run may change; everything else would make it another run.
 bool may_change(const std::string& key) {
   for (const char* free : {"epochs", "device", "graph", "autotune", "recompute", "data.root", "data.packed", "pack.",
-                           "validation.", "run.", "tracking.", "ranks.timeout"})
+                           "validation.", "run.", "tracking.", "ranks.timeout", "nca.sharded"})
     if (key.rfind(free, 0) == 0) return true;
   return false;
 }

@@ -58,7 +58,7 @@ double moco_sectors(const MocoLossArgs& args, const moco_plan::Cuda& plan) {
 
 /// By the runs of tiles of both passes: the bank and its labels for every block of rows, the rows for every run (each sector
 /// for two of its columns at a time), partial gradients written so too and read once.
-double nca_sectors(const NcaLossArgs& args, const nca_plan::Cuda& plan) {
+double nca_sectors(const NcaLossArgs& args, const nca_plan::Cuda& plan, bool sums_pass, bool gradient_pass) {
   const auto blocks = [&](std::int64_t rows) { return static_cast<double>((args.batch + rows - 1) / rows); };
   const double bank = number(args.rows * args.cols) * number(static_cast<std::int64_t>(size_of(args.bank_type))) / 32;
   const double labels = number(args.rows * label_words(args.classes)) / 4;
@@ -66,8 +66,10 @@ double nca_sectors(const NcaLossArgs& args, const nca_plan::Cuda& plan) {
   const double runs = number(plan.gradient_runs);
   const auto pass = [&](std::int64_t block) { return blocks(block) * number(plan.spans) * (bank + labels); };
   const double sums = number(plan.statistics_runs * args.batch);
-  return pass(plan.kStatisticsRows) + pass(plan.kGradientRows) + rows * (number(plan.statistics_runs) + runs) + sums +
-         rows * runs * 1.5 + rows;
+  double sectors = 0;
+  if (sums_pass) sectors += pass(plan.kStatisticsRows) + rows * number(plan.statistics_runs) + sums;
+  if (gradient_pass) sectors += pass(plan.kGradientRows) + rows * runs * 2.5 + rows;
+  return sectors;
 }
 
 }  // namespace
@@ -262,7 +264,9 @@ void queue_push(const QueuePushArgs& args, DryRun run) {
 
 void nca_loss(const NcaLossArgs& args, DryRun run) {
   const nca_plan::Cuda plan(args);
-  const bool gradient = args.d_embeddings_mode != GradMode::skip;
+  const bool sums = args.part != NcaPart::loss;
+  const bool gradient = args.part != NcaPart::sums && args.d_embeddings_mode != GradMode::skip;
+  const int passes = (sums ? 1 : 0) + (gradient ? 1 : 0);
   const double n = number(args.batch), width = number(args.cols), rows = number(args.rows);
   const double element = static_cast<double>(size_of(args.bank_type));
   const double bank = rows * (width * element + 8 * number(label_words(args.classes)));
@@ -270,11 +274,12 @@ void nca_loss(const NcaLossArgs& args, DryRun run) {
   // Full float32 multiplies each pair of operands three times.
   const double products = args.bank_type == DType::f32 ? (args.math == NcaMath::full ? 3 : 1) : 2;
   run.ledger->record("nca_loss", rows_text(args.batch, args.rows),
-                     {.read = (gradient ? 2 : 1) * bank + 4 * n * width + partials,
-                      .written = 4 * n * width + partials,
-                      .flops = (gradient ? 6 : 2) * n * rows * width * products,
-                      .sectors = nca_sectors(args, plan),
-                      .launches = gradient ? 4 : 3,
+                     {.read = passes * bank + 4 * n * width + partials,
+                      .written = (args.part == NcaPart::sums ? 16 * n : 4 * n * width) + partials,
+                      .flops = ((sums ? 2 : 0) + (gradient ? 4 : 0)) * n * rows * width * products,
+                      .sectors = nca_sectors(args, plan, sums, gradient),
+                      // Each pass, the rows, and where there is a loss its sum.
+                      .launches = passes + (args.part == NcaPart::sums ? 1 : 2),
                       .math = args.bank_type == DType::f32 ? Math::tf32 : Math::bf16});
 }
 

@@ -15,7 +15,7 @@ namespace {
 
 template <class T>
 void update_row(const BankUpdateArgs& args, std::int64_t i) {
-  const std::int64_t own = args.index[i];
+  const std::int64_t own = args.index[i] - args.first;
   if (own < 0 || own >= args.rows) return;
   if (std::find(args.index + i + 1, args.index + args.batch, args.index[i]) != args.index + args.batch) return;
   const float momentum = *args.momentum;
@@ -30,16 +30,17 @@ void update_row(const BankUpdateArgs& args, std::int64_t i) {
 }  // namespace
 
 void bank_init(const BankInitArgs& args, Cpu) {
-  const std::int64_t all = args.rows * args.cols;
+  const std::int64_t all = args.rows * args.cols, before = args.first * args.cols;
   const float limit = bank_limit(args.cols);
   with_element(args.bank_type, [&](auto zero) {
     using T = decltype(zero);
     T* bank = typed<T>(args.bank);
     parallel_chunks(all, 4096, [&](std::int64_t begin, std::int64_t end) {
       float values[4];
-      for (std::int64_t k = begin; k < end; k += 4) {
-        bank_values(args.seed, k / 4, limit, values);
-        for (std::int64_t e = 0; e < std::min<std::int64_t>(4, end - k); ++e) bank[k + e] = from_float<T>(values[e]);
+      for (std::int64_t k = begin; k < end;) {
+        const std::int64_t block = (before + k) / 4;
+        bank_values(args.seed, block, limit, values);
+        for (std::int64_t e = before + k - 4 * block; e < 4 && k < end; ++e, ++k) bank[k] = from_float<T>(values[e]);
       }
     });
   });

@@ -13,14 +13,18 @@ template <class T>
 __global__ void __launch_bounds__(256) bank_init_kernel(BankInitArgs args, float limit, bool aligned) {
   T* bank = static_cast<T*>(args.bank);
   const std::int64_t all = args.rows * args.cols, stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t block = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; 4 * block < all;
-       block += stride) {
+  const std::int64_t before = args.first * args.cols, first_block = before / 4;
+  for (std::int64_t number = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;; number += stride) {
+    // The elements of a block of draws from k on; those below 0 belong to the slice before.
+    const std::int64_t block = first_block + number, k = 4 * block - before;
+    if (k >= all) break;
     Vector<4> values;
     bank_values(args.seed, block, limit, values.v);
-    if (aligned && 4 * block + 4 <= all) {
-      store_vector(bank + 4 * block, values);
+    if (aligned && k + 4 <= all) {
+      store_vector(bank + k, values);
     } else {
-      for (int e = 0; e < 4 && 4 * block + e < all; ++e) bank[4 * block + e] = from_float<T>(values.v[e]);
+      for (int e = 0; e < 4; ++e)
+        if (k + e >= 0 && k + e < all) bank[k + e] = from_float<T>(values.v[e]);
     }
   }
 }
@@ -31,10 +35,10 @@ __global__ void __launch_bounds__(128) bank_update_kernel(BankUpdateArgs args) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * (blockDim.x / kWarp) + threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
   if (i >= args.batch) return;
-  const std::int64_t own = args.index[i];
+  const std::int64_t place = args.index[i], own = place - args.first;
   if (own < 0 || own >= args.rows) return;
   bool again = false;
-  for (std::int64_t later = i + 1 + lane; later < args.batch; later += kWarp) again |= args.index[later] == own;
+  for (std::int64_t later = i + 1 + lane; later < args.batch; later += kWarp) again |= args.index[later] == place;
   if (__any_sync(0xffffffffu, again)) return;
   const float momentum = *args.momentum;
   const float* e = args.embeddings + i * args.embeddings_ld;
@@ -67,8 +71,8 @@ void bank_init(const BankInitArgs& args, CudaStream exec) {
   const std::int64_t all = args.rows * args.cols;
   if (all == 0) return;
   with_element(args.bank_type, [&](auto zero) {
-    launch(bank_init_kernel<decltype(zero)>, grid_for(ceil_div(all, 4), 256), 256, 0, exec, args, bank_limit(args.cols),
-           aligned16({args.bank}));
+    launch(bank_init_kernel<decltype(zero)>, grid_for(ceil_div(all, 4) + 1, 256), 256, 0, exec, args, bank_limit(args.cols),
+           aligned16({args.bank}) && args.first * args.cols % 4 == 0);
   });
 }
 

@@ -24,9 +24,11 @@ struct Problem {
   const NcaLossArgs& args;
   Host plan;
   NcaFactors factors;
+  std::int64_t bank_rows, first_row;
 
-  explicit Problem(const NcaLossArgs& a) : args(a), plan(a), factors(nca_factors(a)) {}
-  bool in_use(std::int64_t i) const { return args.index[i] >= 0 && args.index[i] < args.rows; }
+  explicit Problem(const NcaLossArgs& a)
+      : args(a), plan(a), factors(nca_factors(a)), bank_rows(nca_bank_rows(a)), first_row(nca_first_row(a)) {}
+  bool in_use(std::int64_t i) const { return args.index[i] >= 0 && args.index[i] < bank_rows; }
   float* row_losses() const { return static_cast<float*>(args.workspace); }
 };
 
@@ -78,7 +80,8 @@ Tile load_tile(const Problem& p, const Task& task, std::int64_t t) {
   }
   const std::int64_t words = label_words(args.classes);
   for (std::int64_t w = 0; w < words; ++w) {
-    for (std::int64_t j = 0; j < tile.n; ++j) task.labels[w * Host::kTile + j] = args.labels[(tile.j + j) * words + w];
+    for (std::int64_t j = 0; j < tile.n; ++j)
+      task.labels[w * Host::kTile + j] = args.labels[(p.first_row + tile.j + j) * words + w];
   }
   return tile;
 }
@@ -107,7 +110,7 @@ void raise(const Problem& p, float largest, float* shift, float* sum, float* row
 /// Row r of the block against a tile: its similarities become the weights of both sums.
 void add_to_row(const Problem& p, const Task& task, const Tile& tile, std::int64_t r, bool first) {
   const NcaFactors factors = p.factors;
-  const std::int64_t n = tile.n, i = task.first + r, self = p.args.index[i] - tile.j;
+  const std::int64_t n = tile.n, i = task.first + r, self = p.args.index[i] - p.first_row - tile.j;
   float* total = task.weights + r * Host::kTile;
   float* positive = total + task.count * Host::kTile;
   NcaSums& row = task.rows[r];
@@ -157,15 +160,28 @@ void run_task(const Problem& p, const Task& task) {
   }
 }
 
-/// The runs' sums of row i put together: its loss, and its gradient.
+/// The runs' sums of row i put together.
+NcaSums sums_of_runs(const Problem& p, std::int64_t i) {
+  const std::int64_t block = i / p.plan.block_rows, r = i - block * p.plan.block_rows;
+  NcaSums row = nca_no_sums();
+  for (std::int64_t run = 0; run < p.plan.runs; ++run) row = nca_merge(row, Task(p, block, run).rows[r]);
+  return row;
+}
+
+NcaSums sums_of_slices(const Problem& p, std::int64_t i) {
+  NcaSums row = nca_no_sums();
+  for (std::int64_t slice = 0; slice < p.args.slices; ++slice) row = nca_merge(row, nca_slice_sums(p.args, slice)[i]);
+  return row;
+}
+
+/// The loss of row i, and its gradient.
 float finish_row(const Problem& p, std::int64_t i, float scale) {
   const NcaLossArgs& args = p.args;
   float* out = args.d_embeddings + i * args.d_embeddings_ld;
   if (args.d_embeddings_mode == GradMode::overwrite) std::fill_n(out, args.cols, 0.0f);
   if (!p.in_use(i)) return 0.0f;
   const std::int64_t block = i / p.plan.block_rows, r = i - block * p.plan.block_rows;
-  NcaSums row = nca_no_sums();
-  for (std::int64_t run = 0; run < p.plan.runs; ++run) row = nca_merge(row, Task(p, block, run).rows[r]);
+  const NcaSums row = args.part == NcaPart::loss ? sums_of_slices(p, i) : sums_of_runs(p, i);
   if (args.d_embeddings_mode != GradMode::skip && nca_takes_part(row)) {
     for (std::int64_t run = 0; run < p.plan.runs; ++run) {
       const Task task(p, block, run);
@@ -192,9 +208,14 @@ void nca_loss(const NcaLossArgs& args, Cpu) {
   check_nca_arguments(args);
   const Problem problem(args);
   // Always inside a parallel region: there a matrix product stays on its thread, and its sums in one order.
-  parallel_for(
-      problem.plan.blocks * problem.plan.runs,
-      [&](std::int64_t t) { run_task(problem, Task(problem, t / problem.plan.runs, t % problem.plan.runs)); }, 0);
+  if (args.part != NcaPart::loss)
+    parallel_for(
+        problem.plan.blocks * problem.plan.runs,
+        [&](std::int64_t t) { run_task(problem, Task(problem, t / problem.plan.runs, t % problem.plan.runs)); }, 0);
+  if (args.part == NcaPart::sums) {
+    for (std::int64_t i = 0; i < args.batch; ++i) nca_slice_sums(args, args.slice)[i] = sums_of_runs(problem, i);
+    return;
+  }
   std::int64_t used = 0;
   for (std::int64_t i = 0; i < args.batch; ++i) used += problem.in_use(i) ? 1 : 0;
   const float inv_used = 1.0f / static_cast<float>(std::max<std::int64_t>(1, used));

@@ -12,6 +12,8 @@
 #include "kernels/portable_math.h"
 #include "kernels/reduce.cuh"
 
+#include <limits>
+
 namespace swath::kernels {
 namespace {
 
@@ -29,13 +31,17 @@ struct Work {
   NcaSums* sums;
   float4* rows;
   float *losses, *partials;
-  std::int64_t runs;
+  std::int64_t runs, bank_rows, first_row;
   NcaFactors factors;
   int tiles, run_tiles, spans, warps, words;
-  bool wide;  // whether rows of the bank are whole aligned groups of 16 bytes
+  bool wide;      // whether rows of the bank are whole aligned groups of 16 bytes
+  bool has_rows;  // whether `losses` are there
 };
 
 struct Empty {};
+
+/// Place of a row of the batch that is not in use: that of no row of any slice.
+constexpr int kNotInUse = std::numeric_limits<int>::min();
 
 __device__ __forceinline__ NcaSums load_sums(const float4& v) { return {v.x, v.y, v.z, v.w}; }
 __device__ __forceinline__ void store_sums(float4& to, const NcaSums& v) {
@@ -58,7 +64,7 @@ struct Shared {
   float4 rows[kGradient ? kRows : 1];
   std::uint64_t labels[kRows][kNcaMaxWords];
   std::uint64_t tile_labels[kStages][kTileRows * kNcaMaxWords];
-  std::int32_t index[kRows];  // −1: not in use
+  std::int32_t index[kRows];  // from the slice's first row on
 
   static __device__ int sums_at(int pair) { return pair / 2 + pair % 2 * (kPairs / 2); }
   static constexpr std::size_t similarities_at() { return (sizeof(Shared) + 15) / 16 * 16; }
@@ -141,7 +147,7 @@ struct Block {
             to[r * pitch + e] = r < left && k + e < args.cols ? from[r * args.cols + e] : from_float<Element>(0.0f);
         }
       }
-      const std::uint64_t* labels = args.labels + j0 * work.words;
+      const std::uint64_t* labels = args.labels + (work.first_row + j0) * work.words;
       for (int id = static_cast<int>(thread); id < kTileRows * work.words; id += blockDim.x) {
         const bool inside = id < (left + copy_row) * work.words;
         copy_async8(shared.tile_labels[unit.stage] + id, inside ? labels + id : args.labels, inside ? 8 : 0);
@@ -153,8 +159,8 @@ struct Block {
   __device__ void load_rows() const {
     for (int r = threadIdx.x; r < S::kRows; r += blockDim.x) {
       const std::int64_t i = row0 + r, own = i < args.batch ? args.index[i] : -1;
-      const bool used = own >= 0 && own < args.rows;
-      shared.index[r] = used ? static_cast<std::int32_t>(own) : -1;
+      const bool used = own >= 0 && own < work.bank_rows;
+      shared.index[r] = used ? static_cast<std::int32_t>(own - work.first_row) : kNotInUse;
       for (int w = 0; w < work.words; ++w) shared.labels[r][w] = used ? args.labels[own * work.words + w] : 0;
       if constexpr (S::kGradient) shared.rows[r] = i < args.batch ? work.rows[i] : float4{0.0f, 0.0f, 0.0f, 0.0f};
     }
@@ -219,14 +225,15 @@ __device__ void finish_pairs(const Block<P, kPass, kWidth>& block, const Unit& u
       product.y += more.y;
     }
     const Pair pair(id);
-    const int own = block.shared.index[pair.row], self = own - static_cast<int>(j0);
+    const int own = block.shared.index[pair.row];
+    const auto self = static_cast<int>(static_cast<unsigned>(own) - static_cast<unsigned>(j0));
     const std::uint64_t* labels = block.shared.tile_labels[unit.stage] + pair.column * work.words;
     float weight[2];
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       // Never fused with the subtraction of a shift, which is the rounded value of one of these.
       const float s = portable::mul(e == 0 ? product.x : product.y, work.factors.inv_temperature);
-      const bool counts = own >= 0 && pair.column + e < left && pair.column + e != self;
+      const bool counts = own != kNotInUse && pair.column + e < left && pair.column + e != self;
       const auto common = static_cast<float>(common_labels(block.shared.labels[pair.row], labels + e * work.words, work.words));
       if constexpr (S::kGradient) {
         weight[e] = counts ? gradient_weight(block.shared.rows[pair.row], work.factors, s, common) : 0.0f;
@@ -335,8 +342,9 @@ __global__ void __launch_bounds__(Plan::kMaxWarps* kWarp, 1) bank_kernel(NcaLoss
     write_sums(block);
 }
 
-/// A warp a row: the runs' sums put together.
-__global__ void __launch_bounds__(128) rows_kernel(NcaLossArgs args, Work work, std::int64_t runs) {
+/// A warp a row: the runs' sums, or the slices', put together; into `merged`, or, where that is null, made into what the
+/// gradient needs.
+__global__ void __launch_bounds__(128) rows_kernel(NcaLossArgs args, Work work, std::int64_t runs, NcaSums* merged) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * (blockDim.x / kWarp) + threadIdx.x / kWarp;
   const int lane = threadIdx.x % kWarp;
   if (i >= args.batch) return;
@@ -349,6 +357,10 @@ __global__ void __launch_bounds__(128) rows_kernel(NcaLossArgs args, Work work, 
     row = nca_merge(row, other);
   }
   if (lane > 0) return;
+  if (merged) {
+    store_sums(reinterpret_cast<float4&>(merged[i]), row);
+    return;
+  }
   work.losses[i] = nca_row_loss(work.factors, row);
   // With shifts of ∞ all weights of a row that takes no part are 0.
   work.rows[i] = nca_takes_part(row) ? float4{row.shift, 1.0f / row.total, row.positive_shift, 1.0f / row.positive}
@@ -361,8 +373,8 @@ __global__ void __launch_bounds__(256) sum_kernel(NcaLossArgs args, Work work) {
   __shared__ float scratch[kWarp + 1];
   float used = 0.0f, loss = 0.0f;
   for (std::int64_t i = threadIdx.x; i < args.batch; i += blockDim.x) {
-    used += args.index[i] >= 0 && args.index[i] < args.rows ? 1.0f : 0.0f;
-    if (blockIdx.x == 0 && work.tiles > 0) loss += work.losses[i];
+    used += args.index[i] >= 0 && args.index[i] < work.bank_rows ? 1.0f : 0.0f;
+    if (blockIdx.x == 0 && work.has_rows) loss += work.losses[i];
   }
   const float inv_used = 1.0f / fmaxf(1.0f, block_reduce(used, SumOp{}, 0.0f, scratch));
   if (blockIdx.x == 0) {
@@ -374,7 +386,7 @@ __global__ void __launch_bounds__(256) sum_kernel(NcaLossArgs args, Work work) {
   const std::int64_t all = args.batch * args.cols, stride = static_cast<std::int64_t>(gridDim.x) * blockDim.x * kVector;
   for (std::int64_t at = (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kVector; at < all; at += stride) {
     const std::int64_t i = at / args.cols, k = at - i * args.cols;
-    const std::int64_t runs = args.index[i] >= 0 && args.index[i] < args.rows ? work.runs : 0;
+    const std::int64_t runs = args.index[i] >= 0 && args.index[i] < work.bank_rows ? work.runs : 0;
     Floats<kVector> sum = {};
 #pragma unroll 8
     for (std::int64_t run = 0; run < runs; ++run) {
@@ -415,9 +427,13 @@ void launch_pass(const NcaLossArgs& args, const Plan& plan, const Work& work, Cu
 template <class P, Width kWidth>
 void run_passes(const NcaLossArgs& args, const Plan& plan, Work work, CudaStream exec) {
   work.run_tiles = static_cast<int>(plan.statistics_tiles);
-  launch_pass<P, Pass::statistics, kWidth>(args, plan, work, exec);
-  launch(rows_kernel, grid_for(args.batch, 128 / kWarp, 1 << 30), 128, 0, exec, args, work, plan.statistics_runs);
-  if (args.d_embeddings_mode == GradMode::skip) return;
+  if (args.part != NcaPart::loss && work.tiles > 0) launch_pass<P, Pass::statistics, kWidth>(args, plan, work, exec);
+  NcaSums* const merged = args.part == NcaPart::sums ? nca_slice_sums(args, args.slice) : nullptr;
+  Work rows = work;
+  if (args.part == NcaPart::loss) rows.sums = nca_slice_sums(args, 0);
+  launch(rows_kernel, grid_for(args.batch, 128 / kWarp, 1 << 30), 128, 0, exec, args, rows,
+         args.part == NcaPart::loss ? args.slices : plan.statistics_runs, merged);
+  if (args.d_embeddings_mode == GradMode::skip || args.part == NcaPart::sums || work.tiles == 0) return;
   work.run_tiles = static_cast<int>(plan.gradient_tiles);
   launch_pass<P, Pass::gradient, kWidth>(args, plan, work, exec);
 }
@@ -442,14 +458,18 @@ void nca_loss(const NcaLossArgs& args, CudaStream exec) {
                   .losses = plan.losses,
                   .partials = plan.partials,
                   .runs = plan.gradient_runs,
+                  .bank_rows = nca_bank_rows(args),
+                  .first_row = nca_first_row(args),
                   .factors = nca_factors(args),
                   .tiles = static_cast<int>(plan.tiles),
                   .run_tiles = 0,
                   .spans = static_cast<int>(plan.spans),
                   .warps = static_cast<int>(plan.warps),
                   .words = static_cast<int>(label_words(args.classes)),
-                  .wide = wide};
-  if (args.batch > 0 && plan.tiles > 0) {
+                  .wide = wide,
+                  .has_rows = args.part == NcaPart::loss || plan.tiles > 0};
+  // A slice without rows has sums, too: none.
+  if (args.batch > 0 && (plan.tiles > 0 || args.part != NcaPart::whole)) {
     if (args.bank_type == DType::bf16)
       run_passes<nca::Products<bf16, 2>>(args, plan, work, exec);
     else if (args.math == NcaMath::full)
@@ -457,6 +477,7 @@ void nca_loss(const NcaLossArgs& args, CudaStream exec) {
     else
       run_passes<nca::Products<float, 1>>(args, plan, work, exec);
   }
+  if (args.part == NcaPart::sums) return;
   const bool quad = args.d_embeddings_mode == GradMode::skip || quads(args.cols, args.d_embeddings, args.d_embeddings_ld);
   launch(quad ? sum_kernel<4> : sum_kernel<1>, grid_for(args.batch * args.cols, quad ? 1024 : 256), 256, 0, exec, args, work);
 }

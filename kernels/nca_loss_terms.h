@@ -17,7 +17,15 @@ inline void check_nca_arguments(const NcaLossArgs& args) {
   if (args.bank_type != DType::f32 && args.bank_type != DType::bf16) throw std::invalid_argument("the bank is f32 or bf16");
   if (args.classes < 1 || label_words(args.classes) > kNcaMaxWords)
     throw std::invalid_argument("nca_loss takes 1 to 256 classes");
+  if (args.part == NcaPart::whole) return;
+  if (!args.slice_sums || args.slice < 0 || args.slice >= args.slices || args.first < 0 ||
+      args.first + args.rows > args.all_rows)
+    throw std::invalid_argument("a slice of the bank lies outside it");
 }
+
+/// Rows of the whole bank, which the batch's index names.
+inline std::int64_t nca_bank_rows(const NcaLossArgs& args) { return args.part == NcaPart::whole ? args.rows : args.all_rows; }
+inline std::int64_t nca_first_row(const NcaLossArgs& args) { return args.part == NcaPart::whole ? 0 : args.first; }
 
 /// From k common labels: ℓ = k · label, and Z' = Σ exp(s) (1 − ℓ + ℓ exp(−margin / T)) = Σ exp(s) ((classes − k) · label + k ·
 /// kept), written without a difference of nearly equal sums.
@@ -42,6 +50,11 @@ struct alignas(16) NcaSums {
 
   SWATH_HOST_DEVICE bool empty() const { return shift == -INFINITY; }
 };
+
+/// The sums of the batch's rows in a slice of the bank.
+SWATH_HOST_DEVICE NcaSums* nca_slice_sums(const NcaLossArgs& args, std::int64_t slice) {
+  return reinterpret_cast<NcaSums*>(args.slice_sums) + slice * args.batch;
+}
 
 SWATH_HOST_DEVICE NcaSums nca_no_sums() { return {-INFINITY, 0.0f, -INFINITY, 0.0f}; }
 

@@ -36,6 +36,13 @@ class Loss {
   virtual void after_step() {}
   /// State beyond the parameter block.
   virtual void visit_state(StateVisitor& /*visitor*/) {}
+
+  /// Whether this rank holds all of that state. If not, all ranks call gather_state() before rank 0 visits it to write, and
+  /// drop_gathered() after that; and spread_state() after they have visited it to read.
+  virtual bool holds_all_state() const { return true; }
+  virtual void gather_state() {}
+  virtual void drop_gathered() {}
+  virtual void spread_state() {}
 };
 
 }  // namespace swath

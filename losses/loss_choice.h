@@ -41,6 +41,7 @@ struct LossContext {
   const MarginOptions& margin;
   const BinomialOptions& binomial;
   const NcaOptions& nca;
+  Communicator& ranks = sole_rank();  // that share a batch; outlives the loss
 };
 
 /// All throw UserError for an unknown name, listing those that exist; make_loss also as the loss's constructor.

@@ -46,7 +46,7 @@ const std::vector<LossEntry>& losses() {
        [](const LossContext& c) { return std::make_unique<BinomialLoss>(c.block, std::vector{c.width}, c.binomial); }},
       {"nca", LossRows::images, true,
        [](const LossContext& c) {
-         return std::make_unique<NcaLoss>(c.device, c.nca, c.labels, c.images, c.classes, c.width, c.seed);
+         return std::make_unique<NcaLoss>(c.device, c.nca, c.labels, c.images, c.classes, c.width, c.seed, "nca", c.ranks);
        }},
       {"bce", LossRows::images, false,
        [](const LossContext& c) { return std::make_unique<BceLoss>(c.block, c.width, c.classes, c.seed); }},

@@ -11,7 +11,7 @@ std::unique_ptr<Loss> loss_of(const RecipeContext& context, std::int64_t width) 
   const TrainOptions& options = context.options;
   const LabelMasks& labels = context.train.labels();
   return make_loss(options.loss, {context.device, context.block, width, labels.classes(), context.train.rows(), labels.data(),
-                                  options.seed, options.margin, options.binomial, options.nca});
+                                  options.seed, options.margin, options.binomial, options.nca, context.ranks});
 }
 
 }  // namespace

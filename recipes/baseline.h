@@ -21,6 +21,10 @@ class Baseline : public Recipe {
   Tensor embed(Tape& tape, const Tensor& images) override;
   std::int64_t embedding_width() const override { return embedder_.width(); }
   void visit_state(StateVisitor& visitor) override { loss_->visit_state(visitor); }
+  bool holds_all_state() const override { return loss_->holds_all_state(); }
+  void gather_state() override { loss_->gather_state(); }
+  void drop_gathered() override { loss_->drop_gathered(); }
+  void spread_state() override { loss_->spread_state(); }
 
  private:
   std::unique_ptr<Sampler> sampler_;

@@ -64,6 +64,12 @@ class Recipe {
   virtual std::int64_t embedding_width() const = 0;
   /// State beyond the parameter block (bank, queue, clusters …).
   virtual void visit_state(StateVisitor& /*visitor*/) {}
+
+  /// Of state that is spread over the ranks: as of a Loss.
+  virtual bool holds_all_state() const { return true; }
+  virtual void gather_state() {}
+  virtual void drop_gathered() {}
+  virtual void spread_state() {}
 };
 
 /// Throws UserError for an unknown name, listing those that exist.

@@ -21,7 +21,7 @@ Sndl::Sndl(const RecipeContext& context)
       embedder_(context.block, context.options.model, context.train.image().channels,
                 {{"embedding", context.options.model.embedding}}, context.options.seed),
       nca_(context.device, context.options.nca, context.train.labels().data(), context.train.rows(),
-           context.train.labels().classes(), embedder_.width(), context.options.seed),
+           context.train.labels().classes(), embedder_.width(), context.options.seed, "nca", context.ranks),
       bce_(context.block, embedder_.width(), context.train.labels().classes(), context.options.seed) {}
 
 Objective Sndl::objective(Tape& tape, const DeviceBatch& batch) {

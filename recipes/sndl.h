@@ -26,6 +26,10 @@ class Sndl : public Recipe {
   Tensor embed(Tape& tape, const Tensor& images) override;
   std::int64_t embedding_width() const override { return embedder_.width(); }
   void visit_state(StateVisitor& visitor) override { nca_.visit_state(visitor); }
+  bool holds_all_state() const override { return nca_.holds_all_state(); }
+  void gather_state() override { nca_.gather_state(); }
+  void drop_gathered() override { nca_.drop_gathered(); }
+  void spread_state() override { nca_.spread_state(); }
 
  private:
   SndlOptions options_;

@@ -136,6 +136,7 @@ struct Trainer::Impl {
     if (!ranks.leads()) ranks.barrier();
     const CheckpointInfo found = checkpoints.load_latest([this](StateVisitor& visitor) { visit_state(visitor); });
     if (ranks.leads()) ranks.barrier();
+    recipe->spread_state();
     require_ranks_of(found);
     require_same_names(found.classes, data.train.class_names(), "the classes of the checkpoint and of the packed data");
     require_same_names(found.bands, data.train.image().bands, "the bands of the checkpoint and of the packed data");
@@ -211,7 +212,9 @@ struct Trainer::Impl {
     const ActivityTimer timer(*timing, Activity::checkpoints);
     require_sound_state();
     require_equal_weights();
+    recipe->gather_state();
     if (ranks.leads()) write_checkpoint();
+    recipe->drop_gathered();
   }
 
   void write_checkpoint() {
@@ -350,9 +353,15 @@ struct Trainer::Impl {
     if (tracker) write_curves();
     for (const ValidationReport& made : reports)
       if (hooks.validated) hooks.validated(made);
-    if (!best || !ranks.leads()) return;
+    if (best) save_best();
+  }
+
+  void save_best() {
     const ActivityTimer timer(*timing, Activity::checkpoints);
-    result.best_checkpoint = run_dir.checkpoints().save_best(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
+    recipe->gather_state();
+    if (ranks.leads())
+      result.best_checkpoint = run_dir.checkpoints().save_best(info(), [this](StateVisitor& visitor) { visit_state(visitor); });
+    recipe->drop_gathered();
   }
 
   void write_curves() {
@@ -397,6 +406,11 @@ struct Trainer::Impl {
       --steps_done;
       batch = batch_before;
     }
+    if (!recipe->holds_all_state())
+      return fmt::format(
+          "{}, and a slice of the memory bank with it (nca.sharded); continue from the last checkpoint with "
+          "--resume {}",
+          what, run_dir.path().string());
     const std::optional<std::uint64_t> saved = ranks.save_once([this] {
       write_checkpoint();
       take_over_logs();

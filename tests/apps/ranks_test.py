@@ -1,4 +1,5 @@
 """swath train on several ranks of this machine, started by mpirun as a user does: results, losses of ranks, refusals."""
+import array
 import json
 import os
 import re
@@ -125,6 +126,37 @@ class Ranks(RankProgram):
                                  "--set", "sampler.batch_size=9", "--set", "sampler.last=drop", "--set", "moco.n_key_batches=2")
             self.assertEqual(done.returncode, 0, done.stderr)
 
+    def bank_of(self, name):
+        """The memory bank in the newest checkpoint: its shape, its bytes."""
+        folder = self.path("runs", name, "checkpoints")
+        newest = max(file for file in os.listdir(folder) if file.startswith("step-"))
+        with open(os.path.join(folder, newest), "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entry = json.loads(file.read(length))["nca.bank"]
+            file.seek(8 + length + entry["data_offsets"][0])
+            return entry["shape"], file.read(entry["data_offsets"][1] - entry["data_offsets"][0])
+
+    def test_a_bank_in_slices_is_saved_and_resumed_as_one(self):
+        still = ["--set", "recipe=sndl", "--set", "sampler.batch_size=10", "--set", "sampler.last=drop", "--set", "epochs=1", *SYNC]
+        for group in ("backbone", "head", "regressor"):
+            still += ["--set", f"optimizer.{group}.lr=0"]
+        sharded = ["--set", "nca.sharded=true"]
+        for name, words in (("whole", []), ("slices", sharded)):
+            done = self.together(3, name, *still, *words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        # Weights stay as they are, so that the embeddings, and with them the rows, have the same bits.
+        self.assertEqual(self.bank_of("slices"), self.bank_of("whole"))
+        self.ok("train", "--resume", "runs/slices", "--set", "epochs=2", "--set", "nca.sharded=false")
+        more = self.together(2, "slices", "--resume", "auto", *still, *sharded, "--set", "epochs=3")
+        self.assertEqual(more.returncode, 0, more.stderr)
+        more = self.together(3, "whole", "--resume", "auto", *still, "--set", "epochs=3")
+        self.assertEqual(more.returncode, 0, more.stderr)
+        # Another number of ranks normalises with sums of another order.
+        (shape, slices), (same, whole) = self.bank_of("slices"), self.bank_of("whole")
+        self.assertEqual(shape, same)
+        furthest = max(abs(a - b) for a, b in zip(array.array("f", slices), array.array("f", whole)))
+        self.assertLess(furthest, 1e-4)
+
     def test_ranks_that_disagree(self):
         one = [SWATH, "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "run.name=split"]
         script = self.path("differ.sh")
@@ -174,6 +206,15 @@ class LostRanks(RankProgram):
             self.assertEqual(json.load(file)["exit_code"], 6)
         more = self.together(2, "killed", "--resume", "auto", "--set", "epochs=1", *SYNC)
         self.assertEqual(more.returncode, 0, more.stderr)
+
+    def test_a_slice_of_the_bank_is_lost_with_its_rank(self):
+        errors, process = self.lose("slice", 2, signal.SIGKILL, "--set", "recipe=sndl", "--set", "nca.sharded=true", "--set",
+                                    "sampler.batch_size=10", "--set", "sampler.last=drop", *SYNC)
+        said = self.sentences(errors)
+        self.assertEqual(len(said), 2, errors)
+        for line in said:
+            self.assertIn(f"process {process}) died, and a slice of the memory bank with it (nca.sharded); continue from the last", line)
+        self.assertEqual({r: code for r, code in self.codes("slice").items() if r != 2}, {0: 6, 1: 6})
 
     def test_rank_0_dies(self):
         errors, process = self.lose("headless", 0, signal.SIGKILL)

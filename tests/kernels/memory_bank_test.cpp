@@ -47,6 +47,49 @@ TEST_P(MemoryBankTest, InitialRowsAreThoseOfTheFormula) {
   }
 }
 
+TEST_P(MemoryBankTest, SlicesHaveTheRowsOfTheWhole) {
+  for (const std::int64_t cols : {1, 3, 4, 30}) {
+    const std::vector<float> whole = init(GetParam(), 9, cols, 77, 0);
+    for (const auto& [first, rows] :
+         std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 1}, {1, 1}, {3, 5}, {8, 1}, {4, 0}}) {
+      CaseMemory memory(GetParam());
+      float* const slice = memory.make_output<float>(rows * cols);
+      memory.run([&, first = first, rows = rows](auto exec) {
+        bank_init({.bank = slice, .rows = rows, .cols = cols, .seed = 77, .first = first}, exec);
+      });
+      const std::vector<float> wanted(whole.begin() + first * cols, whole.begin() + (first + rows) * cols);
+      EXPECT_EQ(memory.get(slice, rows * cols), wanted) << first << " + " << rows << " of " << cols;
+    }
+  }
+}
+
+TEST_P(MemoryBankTest, SlicesMoveTheirOwnRows) {
+  const std::int64_t rows = 10, cols = 6;
+  const std::vector<float> e = random_floats(7 * cols, 92), bank = random_floats(rows * cols, 93);
+  // Twice the same, a row of no slice, both ends.
+  const std::vector<std::int32_t> index{3, 9, 3, -1, 0, 4, 10};
+  const auto update = [&](std::int64_t first, std::int64_t count) {
+    CaseMemory memory(GetParam());
+    float* const slice = memory.put(std::vector<float>(bank.begin() + first * cols, bank.begin() + (first + count) * cols));
+    const BankUpdateArgs args{.embeddings = memory.put(e),
+                              .index = memory.put(index),
+                              .momentum = memory.put_one(0.5f),
+                              .bank = slice,
+                              .batch = 7,
+                              .rows = count,
+                              .cols = cols,
+                              .embeddings_ld = cols,
+                              .first = first};
+    memory.run([&](auto exec) { bank_update(args, exec); });
+    return memory.get(slice, count * cols);
+  };
+  std::vector<float> together;
+  for (const auto& [first, count] : std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 4}, {4, 0}, {4, 1}, {5, 5}})
+    for (const float v : update(first, count)) together.push_back(v);
+  EXPECT_EQ(together, update(0, rows));
+  EXPECT_NE(together, bank);
+}
+
 TEST_P(MemoryBankTest, InitialValuesAreUniform) {
   const std::vector<float> got = init(GetParam(), 64, 512, 5, 0);
   const double limit = 1 / std::sqrt(512.0 / 3);

@@ -1,6 +1,7 @@
 // Cases of nca_loss. methods.md §6 "NCA with memory bank".
 #include "kernels/nca_loss.h"
 
+#include <bit>
 #include <optional>
 
 #include "kernels/label_mask.h"
@@ -24,6 +25,7 @@ struct NcaCase {
   std::optional<float> loss_scale = {};
   GradMode mode = GradMode::overwrite;
   std::int64_t blocks = 528;
+  std::vector<std::int64_t> slices = {};  // rows of each; empty: the whole bank in one call
 };
 
 struct NcaInput {
@@ -88,6 +90,37 @@ void* put_bank(CaseMemory& memory, const std::vector<float>& bank, const NcaCase
   return memory.put(rounded, c.misalign);
 }
 
+/// The loss from slices of the bank, as devices that hold one each compute it; the parts of the gradient add up in
+/// `d_embeddings`.
+void run_slices(CaseMemory& memory, const NcaInput& in, NcaLossArgs args) {
+  const NcaCase& c = in.c;
+  args.all_rows = c.rows;
+  args.slices = static_cast<std::int64_t>(c.slices.size());
+  args.slice_sums = memory.make_output<float>(args.slices * c.batch * 4);
+  std::vector<NcaLossArgs> each;
+  for (const std::int64_t rows : c.slices) {
+    args.slice = static_cast<std::int64_t>(each.size());
+    args.rows = rows;
+    const std::int64_t begin = args.first * c.cols;
+    args.bank = put_bank(memory, {in.bank.begin() + begin, in.bank.begin() + begin + rows * c.cols}, c);
+    args.part = NcaPart::sums;
+    args.workspace = memory.make_workspace(nca_loss_workspace(args));
+    memory.run([&](auto exec) { nca_loss(args, exec); });
+    each.push_back(args);
+    args.first += rows;
+  }
+  for (NcaLossArgs& slice : each) {
+    slice.part = NcaPart::loss;
+    const bool first = slice.slice == 0;
+    if (!first && c.mode == GradMode::overwrite) slice.d_embeddings_mode = GradMode::accumulate;
+    float* const loss = slice.loss;
+    if (!first) slice.loss = memory.make_output<float>(1);
+    memory.run([&](auto exec) { nca_loss(slice, exec); });
+    // Every device has the same.
+    EXPECT_EQ(std::bit_cast<std::uint32_t>(memory.get_one(slice.loss)), std::bit_cast<std::uint32_t>(memory.get_one(loss)));
+  }
+}
+
 NcaOutput run(Place place, const NcaInput& in) {
   const NcaCase& c = in.c;
   CaseMemory memory(place);
@@ -120,8 +153,12 @@ NcaOutput run(Place place, const NcaInput& in) {
                    .math = c.math,
                    .blocks = c.blocks,
                    .d_embeddings_mode = c.mode};
-  args.workspace = memory.make_workspace(nca_loss_workspace(args));
-  memory.run([&](auto exec) { nca_loss(args, exec); });
+  if (c.slices.empty()) {
+    args.workspace = memory.make_workspace(nca_loss_workspace(args));
+    memory.run([&](auto exec) { nca_loss(args, exec); });
+  } else {
+    run_slices(memory, in, args);
+  }
   return {memory.get_one(loss), memory.get(d_embeddings, c.batch * c.cols)};
 }
 
@@ -240,6 +277,33 @@ TEST_P(NcaLossTest, ManyTilesOfABlock) {
     }
   }
   check(GetParam(), {.batch = 33, .rows = 81, .cols = 512, .blocks = 1});
+}
+
+TEST_P(NcaLossTest, SlicesOfTheBank) {
+  for (const std::vector<std::int64_t>& slices : std::vector<std::vector<std::int64_t>>{
+           {40}, {1, 39}, {39, 1}, {20, 20}, {0, 40}, {16, 1, 15, 8}, {17, 0, 1, 22}, std::vector<std::int64_t>(40, 1)}) {
+    for (const DType type : {DType::f32, DType::bf16})
+      check(GetParam(), {.batch = 33, .rows = 40, .cols = 24, .classes = 3, .bank_type = type, .slices = slices});
+  }
+  check(GetParam(), {.batch = 1, .rows = 2, .cols = 1, .slices = {1, 1}});
+  check(GetParam(), {.batch = 0, .rows = 5, .cols = 4, .slices = {2, 3}});
+  check(GetParam(), {.batch = 70, .rows = 300, .cols = 40, .blocks = 2, .slices = {130, 100, 70}});
+  check(GetParam(), {.batch = 5, .rows = 50, .cols = 520, .slices = {25, 25}});
+  for (const GradMode mode : {GradMode::skip, GradMode::accumulate})
+    check(GetParam(), {.batch = 20, .rows = 50, .cols = 24, .loss_scale = 4.0f, .mode = mode, .slices = {30, 20}});
+}
+
+// Rows of the batch that share labels with one slice alone, and of one, with none.
+TEST_P(NcaLossTest, ASliceInWhichNoRowSharesALabel) {
+  NcaInput in = make_input({.batch = 30, .rows = 48, .cols = 12, .classes = 4, .slices = {20, 12, 16}});
+  for (std::int64_t j = 20; j < 32; ++j) in.reference.labels[j].assign(4, 0);
+  check(GetParam(), in);
+  // No slice but the rows' own: its one row is what a row of the batch leaves out.
+  for (std::int64_t j = 0; j < 48; ++j) in.reference.labels[j].assign(4, j == 0 ? 1 : 0);
+  in.reference.index.assign(30, 0);
+  const NcaOutput got = run(GetParam(), in);
+  EXPECT_EQ(got.loss, 0.0f);
+  EXPECT_EQ(got.d_embeddings, std::vector<float>(360, 0.0f));
 }
 
 TEST_P(NcaLossTest, BankInBf16) {

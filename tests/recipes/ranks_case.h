@@ -15,6 +15,7 @@ struct Method {
   std::string name, recipe, miner = "semihard";
   std::int64_t epoch = 0;
   std::string loss = "margin";
+  bool sharded = false;  // the memory bank
 };
 
 inline std::vector<Method> methods() {
@@ -26,7 +27,9 @@ inline std::vector<Method> methods() {
           {"dac_whole", "dac", "semihard", 8},
           {"bier", "bier"},
           {"diva", "diva"},
-          {"sndl", "sndl"}};
+          {"sndl", "sndl"},
+          {"sndl_sharded", "sndl", "semihard", 0, "margin", true},
+          {"baseline_nca_sharded", "baseline", "semihard", 0, "nca", true}};
 }
 
 inline void PrintTo(const Method& method, std::ostream* out) { *out << method.name; }
@@ -51,6 +54,7 @@ class RankedScenes : public SceneTest {
     made.binomial.cost = 2;
     made.bier.widths = {10, 10, 12};
     made.moco.tau = 0.3f;
+    made.nca.sharded = method.sharded;
     return made;
   }
 

@@ -74,8 +74,9 @@ struct StateBytes : StateVisitor {
 /// device "cuda" have a GPU each.
 template <class R>
 struct RecipeBench {
-  explicit RecipeBench(const TrainOptions& with, const std::string& device_name = "cpu", Communicator& ranks = sole_rank())
+  explicit RecipeBench(const TrainOptions& with, const std::string& device_name = "cpu", Communicator& of = sole_rank())
       : options(with),
+        ranks(of),
         device(Device::open(device_of_rank(device_name, ranks), device_options(with))),
         joined(join_devices(ranks, *device)),
         data(open_or_pack(options.data, options.pack)),
@@ -123,10 +124,12 @@ struct RecipeBench {
     for (const Buffer& b : block.buffers()) tensors[b.name] = b.value.to_host<float>();
   }
 
-  /// Every tensor that training changes, as bytes.
+  /// Every tensor that training changes, as bytes; what is spread over the ranks on rank 0.
   std::map<std::string, std::vector<std::byte>> state() {
     StateBytes bytes;
-    recipe.visit_state(bytes);
+    recipe.gather_state();
+    if (recipe.holds_all_state() || ranks.leads()) recipe.visit_state(bytes);
+    recipe.drop_gathered();
     for (auto [name, tensor] :
          {std::pair{"values", block.values()}, std::pair{"grads", block.grads()}, std::pair{"buffers", block.buffer_values()},
           std::pair{"m", optimizer->first_moment()}, std::pair{"v", optimizer->second_moment()}})
@@ -135,6 +138,7 @@ struct RecipeBench {
   }
 
   TrainOptions options;
+  Communicator& ranks;
   std::vector<std::int64_t> places;  // of the training images
   std::unique_ptr<Device> device;
   std::unique_ptr<Communicator> joined;

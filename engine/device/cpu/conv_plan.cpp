@@ -1,6 +1,8 @@
 #include "engine/device/cpu/conv_plan.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 #include <utility>
 
 #include "engine/core/error.h"
@@ -190,10 +192,20 @@ void add_reorders(ConvPlan& plan, ConvPass pass, const dnnl::engine& engine) {
   plan.workspace_bytes = plan.scratch_offset + padded(scratch);
 }
 
+/// Winograd's convolutions round more, and otherwise for another number of images; SWATH_DIRECT_CONV=1 does without them.
+bool direct_only() {
+  static const bool said = [] {
+    const char* value = std::getenv("SWATH_DIRECT_CONV");
+    return value && std::string_view(value) == "1";
+  }();
+  return said;
+}
+
 // The gradient of a large matrix would take 130 MB of scratch memory, twice what any other pass does, to save 1 % of a step.
 bool is_minimal(ConvPass pass, const ConvGeometry& g) {
   const bool large = g.k * g.c >= std::int64_t{1} << 18;
-  return g.dtype == DType::f32 && g.r == 3 && g.s == 3 && g.stride == 1 && !(large && pass == ConvPass::backward_weight);
+  return !direct_only() && g.dtype == DType::f32 && g.r == 3 && g.s == 3 && g.stride == 1 &&
+         !(large && pass == ConvPass::backward_weight);
 }
 
 }  // namespace
