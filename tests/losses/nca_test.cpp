@@ -150,7 +150,7 @@ TEST(NcaOptions, JsonRoundTripAndRefusals) {
   NcaOptions options;
   EXPECT_EQ(config_to_json(options).dump(),
             R"({"temperature":0.05,"margin":0.0,"momentum":0.5,"momentum_milestones":[80,120],"momentum_values":[0.8,0.9],)"
-            R"("bank":"f32","math":"full"})");
+            R"("bank":"f32","sharded":false,"math":"full"})");
   config_from_json(options,
                    Json::parse(R"({"temperature":0.1,"bank":"bf16","momentum_milestones":[3],"momentum_values":[1]})"));
   EXPECT_EQ(options.bank, "bf16");
