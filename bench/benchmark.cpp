@@ -32,7 +32,13 @@ Axis cols_axis(std::vector<std::int64_t> values, std::int64_t counted) {
   return {.name = "cols", .values = std::move(values), .counted = counted, .high = 1 << 20};
 }
 Axis elements_axis() { return {.name = "elements", .values = {25'000'000}, .counted = 8192, .high = std::int64_t{1} << 31}; }
-Axis bits_axis() { return {.name = "bits", .values = {32}, .counted = 32, .low = 16, .high = 32, .only = {16, 32}}; }
+Axis bits_axis(std::int64_t counted) {
+  return {.name = "bits", .values = {32}, .counted = counted, .low = 16, .high = 32, .only = {16, 32}};
+}
+std::vector<Axis> activation_axes() {
+  return {
+      rows_axis({100'352}, 16384), {.name = "channels", .values = {64, 256}, .counted = 64, .high = 1 << 16}, bits_axis(16)};
+}
 
 std::int64_t Sizes::operator[](std::string_view axis) const {
   for (const auto& [name, value] : sizes_)

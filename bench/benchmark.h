@@ -27,7 +27,10 @@ Axis rows_axis(std::vector<std::int64_t> values = {112, 512, 2048}, std::int64_t
 Axis cols_axis(std::vector<std::int64_t> values = {128, 512}, std::int64_t counted = 128);
 Axis elements_axis();
 /// Bits of an element: 16 (bf16) or 32 (f32).
-Axis bits_axis();
+Axis bits_axis(std::int64_t counted = 32);
+/// Of activations: rows are the pixels of a batch, 32 images of 56 × 56. Counted in the type that batch norm's cells are made
+/// for.
+std::vector<Axis> activation_axes();
 
 /// A value for every axis.
 class Sizes {

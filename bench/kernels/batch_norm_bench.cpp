@@ -8,13 +8,6 @@ using namespace kernels;
 
 namespace {
 
-/// Rows are the pixels of a batch: 32 images of 56 × 56. Counted in the type that the kernels' cells are made for.
-std::vector<Axis> activation_axes() {
-  Axis bits = bits_axis();
-  bits.counted = 16;
-  return {rows_axis({100'352}, 16384), {.name = "channels", .values = {64, 256}, .counted = 64, .high = 1 << 16}, bits};
-}
-
 std::uint32_t* counters(Arena& arena, std::int64_t channels) {
   return arena.output<std::uint32_t>(batch_norm_counters(channels));
 }

@@ -8,13 +8,6 @@ using namespace kernels;
 
 namespace {
 
-/// As those of batch norm's benchmarks.
-std::vector<Axis> activation_axes() {
-  Axis bits = bits_axis();
-  bits.counted = 16;
-  return {rows_axis({100'352}, 16384), {.name = "channels", .values = {64, 256}, .counted = 64, .high = 1 << 16}, bits};
-}
-
 NormInput term(Arena& arena, const Sizes& sizes) {
   const std::int64_t channels = sizes["channels"], elements = sizes["rows"] * channels;
   return {.term = {.x = arena.uniform(elements, sizes.dtype()),

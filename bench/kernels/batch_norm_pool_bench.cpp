@@ -10,12 +10,10 @@ namespace {
 
 /// Counted in the type that the kernels' cells are made for.
 std::vector<Axis> image_axes() {
-  Axis bits = bits_axis();
-  bits.counted = 16;
   return {{.name = "images", .values = {32}, .counted = 2, .high = 1 << 16},
           {.name = "size", .values = {112}, .counted = 32, .high = 1 << 12},
           {.name = "channels", .values = {64}, .counted = 64, .high = 1 << 16},
-          bits};
+          bits_axis(16)};
 }
 
 struct Problem {
@@ -38,58 +36,49 @@ Problem problem(Arena& arena, const Sizes& sizes) {
           out};
 }
 
-Job forward(Arena& arena, const Sizes& sizes) {
-  const Problem p = problem(arena, sizes);
-  const BatchNormPoolArgs args{.geometry = p.geometry,
-                               .dtype = sizes.dtype(),
-                               .main = p.main,
-                               .y = arena.output(p.out, sizes.dtype()),
-                               .index = arena.output<std::uint8_t>(p.out)};
-  return arena.job([args](auto exec) { batch_norm_pool(args, exec); });
+BatchNormPoolArgs forward_args(const Problem& p, Arena& arena, const Sizes& sizes) {
+  return {.geometry = p.geometry, .dtype = sizes.dtype(), .main = p.main, .index = arena.output<std::uint8_t>(p.out)};
 }
 
-Job backward(Arena& arena, const Sizes& sizes) {
+Job forward(Arena& arena, const Sizes& sizes) {
   const Problem p = problem(arena, sizes);
-  const std::int64_t channels = p.geometry.channels;
-  const BatchNormPoolBackwardArgs args{.geometry = p.geometry,
-                                       .dtype = sizes.dtype(),
-                                       .d_y = arena.uniform(p.out, sizes.dtype()),
-                                       .index = arena.output<std::uint8_t>(p.out),
-                                       .main = p.main,
-                                       .d_main = {.d_x = arena.output(p.in, sizes.dtype()),
-                                                  .d_gamma = arena.output<float>(channels),
-                                                  .d_beta = arena.output<float>(channels)},
-                                       .workspace = arena.workspace(batch_norm_pool_workspace(p.geometry)),
-                                       .counters = arena.output<std::uint32_t>(batch_norm_counters(channels))};
-  return arena.job([args](auto exec) { batch_norm_pool_backward(args, exec); });
+  BatchNormPoolArgs args = forward_args(p, arena, sizes);
+  args.y = arena.output(p.out, sizes.dtype());
+  return arena.job([args](auto exec) { batch_norm_pool(args, exec); });
 }
 
 /// For readers that normalise: the winners are stored as they were.
 Job winners(Arena& arena, const Sizes& sizes) {
   const Problem p = problem(arena, sizes);
-  const BatchNormPoolArgs args{.geometry = p.geometry,
-                               .dtype = sizes.dtype(),
-                               .main = p.main,
-                               .winner = arena.output(p.out, sizes.dtype()),
-                               .index = arena.output<std::uint8_t>(p.out)};
+  BatchNormPoolArgs args = forward_args(p, arena, sizes);
+  args.winner = arena.output(p.out, sizes.dtype());
   return arena.job([args](auto exec) { batch_norm_pool(args, exec); });
+}
+
+BatchNormPoolBackwardArgs backward_args(Arena& arena, const Sizes& sizes) {
+  const Problem p = problem(arena, sizes);
+  const std::int64_t channels = p.geometry.channels;
+  return {.geometry = p.geometry,
+          .dtype = sizes.dtype(),
+          .d_y = arena.uniform(p.out, sizes.dtype()),
+          .index = arena.output<std::uint8_t>(p.out),
+          .main = p.main,
+          .d_main = {.d_x = arena.output(p.in, sizes.dtype()),
+                     .d_gamma = arena.output<float>(channels),
+                     .d_beta = arena.output<float>(channels)},
+          .workspace = arena.workspace(batch_norm_pool_workspace(p.geometry)),
+          .counters = arena.output<std::uint32_t>(batch_norm_counters(channels))};
+}
+
+Job backward(Arena& arena, const Sizes& sizes) {
+  const BatchNormPoolBackwardArgs args = backward_args(arena, sizes);
+  return arena.job([args](auto exec) { batch_norm_pool_backward(args, exec); });
 }
 
 /// From sums that are known.
 Job backward_input(Arena& arena, const Sizes& sizes) {
-  const Problem p = problem(arena, sizes);
-  const std::int64_t channels = p.geometry.channels;
-  const BatchNormPoolBackwardArgs args{.geometry = p.geometry,
-                                       .dtype = sizes.dtype(),
-                                       .d_y = arena.uniform(p.out, sizes.dtype()),
-                                       .index = arena.output<std::uint8_t>(p.out),
-                                       .main = p.main,
-                                       .d_main = {.d_x = arena.output(p.in, sizes.dtype()),
-                                                  .d_gamma = arena.output<float>(channels),
-                                                  .d_beta = arena.output<float>(channels)},
-                                       .sums = arena.uniform(2 * channels),
-                                       .workspace = arena.workspace(batch_norm_pool_workspace(p.geometry)),
-                                       .counters = arena.output<std::uint32_t>(batch_norm_counters(channels))};
+  BatchNormPoolBackwardArgs args = backward_args(arena, sizes);
+  args.sums = arena.uniform(2 * sizes["channels"]);
   return arena.job([args](auto exec) { batch_norm_pool_backward(args, exec); });
 }
 

@@ -71,15 +71,24 @@ Tensor conv_weights(Tape& tape, const Parameter& weight, const ConvGeometry& geo
   return weight.shape[3] == geometry.c ? weights : widened(weights, geometry.c);
 }
 
-[[noreturn]] void refuse_single_row(const ConvTerm& term) {
+/// Where the rows that are here are all there are.
+void require_variance(const ConvTerm& term) {
+  if (term.rows() != 1 || term.share.ranks) return;
   throw UserError(fmt::format("batch_norm: {} gets one value per channel, which has no variance; use a larger batch or image",
                               term.layer.norm.weight->name));
 }
 
+void make_statistics(Device& device, ConvTerm& term) {
+  for (Tensor* of : {&term.mean, &term.invstd}) *of = Tensor::empty(device, {term.channels()});
+}
+
+void make_scale_and_bias(Device& device, ConvTerm& term) {
+  for (Tensor* of : {&term.scale, &term.bias}) *of = Tensor::empty(device, {term.channels()}, DType::f16);
+}
+
 void batch_statistics(Device& device, ConvTerm& term) {
-  if (term.rows() == 1 && !term.share.ranks) refuse_single_row(term);
-  term.mean = Tensor::empty(device, {term.channels()});
-  term.invstd = Tensor::empty(device, {term.channels()});
+  require_variance(term);
+  make_statistics(device, term);
   const Tensor scratch = block_workspace(device, kernels::batch_norm_workspace(term.rows(), term.channels()));
   const kernels::BatchNormStatisticsArgs args{.rows = term.rows(),
                                               .channels = term.channels(),
@@ -100,10 +109,8 @@ void batch_statistics(Device& device, ConvTerm& term) {
 /// The same from the sums that the convolution has gathered, and the affine form.
 void finish_statistics(Device& device, ConvTerm& term, const Tensor& sums) {
   const std::int64_t channels = term.channels();
-  term.mean = Tensor::empty(device, {channels});
-  term.invstd = Tensor::empty(device, {channels});
-  term.scale = Tensor::empty(device, {channels}, DType::f16);
-  term.bias = Tensor::empty(device, {channels}, DType::f16);
+  make_statistics(device, term);
+  make_scale_and_bias(device, term);
   const BatchNorm& norm = term.layer.norm;
   const kernels::BatchNormFinishArgs args{.rows = term.rows(),
                                           .channels = channels,
@@ -139,7 +146,7 @@ void convolve_fused(Tape& tape, const Var& x, ConvTerm& term) {
   Device& device = tape.device();
   if (term.share.ranks)
     throw UserError("conv_pipeline=on normalises with one rank's rows; set ranks.sync_batch_norm=false, or conv_pipeline=off");
-  if (term.rows() == 1) refuse_single_row(term);
+  require_variance(term);
   InputNorm norm;
   const Tensor in = fused_input(x, term, norm);
   const Tensor sums = Tensor::empty(device, {2, term.channels()});
@@ -252,8 +259,7 @@ OutputMask NormResult::output_mask() {
 }
 
 void make_affine(Device& device, ConvTerm& term) {
-  term.scale = Tensor::empty(device, {term.channels()}, DType::f16);
-  term.bias = Tensor::empty(device, {term.channels()}, DType::f16);
+  make_scale_and_bias(device, term);
   const kernels::BatchNormAffineArgs args{.channels = term.channels(),
                                           .term = term.normal(),
                                           .scale = term.scale.data<kernels::f16>(),

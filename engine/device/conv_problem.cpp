@@ -7,9 +7,21 @@
 #include "engine/device/cuda/conv_plan.h"
 #include "engine/device/cuda/device_descriptions.h"
 #endif
-#include "engine/core/error.h"
+#include "engine/device/expect_tensor.h"
 
 namespace swath {
+
+void expect_fits(const ConvGeometry& g) {
+  if (g.c < 1 || g.k < 1 || g.r < 1 || g.s < 1 || g.stride < 1 || g.pad < 0 || g.h + 2 * g.pad < g.r || g.w + 2 * g.pad < g.s)
+    throw UserError(fmt::format("a {}x{} convolution with padding {} does not fit an image of {}x{}; use a larger image", g.r,
+                                g.s, g.pad, g.h, g.w));
+}
+
+void expect_arrays(ConvPass pass, const ConvGeometry& g, const Tensor& x, const Tensor& w, const Tensor& y, DType weights) {
+  expect_tensor(pass == ConvPass::backward_data ? "dx" : "x", x, g.input_shape(), g.dtype);
+  expect_tensor(pass == ConvPass::backward_weight ? "dw" : "w", w, g.weight_shape(), weights);
+  expect_tensor(pass == ConvPass::forward ? "y" : "dy", y, g.output_shape(), g.dtype);
+}
 
 ConvFusion fusion_of(const InputNorm& norm, ConvFusion otherwise) {
   if (!norm.scale.defined()) return otherwise;

@@ -32,6 +32,13 @@ struct ConvProblem {
   bool skip = false;
 };
 
+/// Throws UserError for a kernel that does not fit into the image, and for empty extents.
+void expect_fits(const ConvGeometry& geometry);
+/// What every backend asks of the three arrays of a pass, or of those of which they are gradients: their shapes, activations of
+/// the geometry's type, and `weights` as the type of w. Throws as expect_tensor.
+void expect_arrays(ConvPass pass, const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y,
+                   DType weights);
+
 /// The problem in words, different for different problems.
 std::string describe(const ConvProblem& problem);
 

@@ -1,4 +1,5 @@
 """swath doctor --step: sums against ResNet-50's published layer table, the table's form, arguments that are refused."""
+import json
 import resource
 import unittest
 
@@ -160,10 +161,13 @@ class StepPlan(Program):
 
     def test_engines_are_cudnns(self):
         self.refused(2, ["--step"], "doctor", "--engines", "h100")
-        done = self.start(*RESNET50, "--engines", "h100")
+        done = self.start(*RESNET50, "--engines", "h100", "--json")
         if done.returncode:  # a build without CUDA
             self.assertEqual(done.returncode, 2)
             self.assertIn("SWATH_CUDA=ON", done.stderr)
+        else:
+            lines = json.loads(done.stdout)["lines"]
+            self.assertEqual({bool(line["engine"]) for line in lines if line["library"] == "cuDNN"}, {True})
 
 
 if __name__ == "__main__":

@@ -10,20 +10,14 @@
 
 #include "engine/core/error.h"
 #include "engine/device/device.h"
+#include "tests/engine/backend_case.h"
 
 namespace swath {
 namespace {
 
-// Numbers in [-1, 1] that depend on the seed and the index alone.
-std::vector<float> numbers(std::int64_t count, std::uint64_t seed) {
-  std::vector<float> values(static_cast<std::size_t>(count));
-  std::uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-  for (float& v : values) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    v = static_cast<float>(static_cast<std::int64_t>(state >> 40)) / 8388608.0f - 1.0f;
-  }
-  return values;
-}
+using testing::ConvSums;
+using testing::numbers;
+using testing::Sums;
 
 float round_bf16(float v) { return kernels::to_float(kernels::from_float<kernels::bf16>(v)); }
 
@@ -38,34 +32,6 @@ Problem make_problem(const ConvGeometry& g) {
     for (auto* values : {&p.x, &p.w, &p.dy}) std::transform(values->begin(), values->end(), values->begin(), round_bf16);
   return p;
 }
-
-// Calls f(output, input, weight) with the index of every product in the sum that defines a convolution.
-template <class F>
-void each_product(const ConvGeometry& g, const F& f) {
-  const auto index = [](std::int64_t i) { return static_cast<std::size_t>(i); };
-  for (std::int64_t n = 0; n < g.n; ++n)
-    for (std::int64_t oh = 0; oh < g.out_h(); ++oh)
-      for (std::int64_t ow = 0; ow < g.out_w(); ++ow)
-        for (std::int64_t r = 0; r < g.r; ++r)
-          for (std::int64_t s = 0; s < g.s; ++s) {
-            const std::int64_t ih = oh * g.stride - g.pad + r, iw = ow * g.stride - g.pad + s;
-            if (ih < 0 || ih >= g.h || iw < 0 || iw >= g.w) continue;
-            for (std::int64_t k = 0; k < g.k; ++k)
-              for (std::int64_t c = 0; c < g.c; ++c)
-                f(index(((n * g.out_h() + oh) * g.out_w() + ow) * g.k + k), index(((n * g.h + ih) * g.w + iw) * g.c + c),
-                  index(((k * g.r + r) * g.s + s) * g.c + c));
-          }
-}
-
-// The sum in double and the sum of magnitudes, which bounds its rounding error in float.
-struct Sums {
-  explicit Sums(std::int64_t count) : value(static_cast<std::size_t>(count)), magnitude(value) {}
-  void add(std::size_t i, double product) {
-    value[i] += product;
-    magnitude[i] += std::abs(product);
-  }
-  std::vector<double> value, magnitude;
-};
 
 // Minimal filtering computes a tile of 4×4 results from sums over all of its pixels: an element's rounding error follows the
 // largest products near it, however small its own are.
@@ -112,22 +78,16 @@ void check_convolution(Device& device, const ConvGeometry& g) {
   const Tensor x = upload(device, g.input_shape(), p.x, g.dtype), dy = upload(device, g.output_shape(), p.dy, g.dtype);
   const Tensor w = Tensor::from_host(device, g.weight_shape(), p.w);
 
-  Sums y_sum(g.output_shape().numel()), dx_sum(g.input_shape().numel()), dw_sum(g.weight_shape().numel());
-  each_product(g, [&](std::size_t o, std::size_t i, std::size_t k) {
-    y_sum.add(o, static_cast<double>(p.x[i]) * p.w[k]);
-    dx_sum.add(i, static_cast<double>(p.dy[o]) * p.w[k]);
-    dw_sum.add(k, static_cast<double>(p.dy[o]) * p.x[i]);
-  });
-
+  const ConvSums want(g, p.x, p.w, p.dy);
   const Tensor y = Tensor::empty(device, g.output_shape(), g.dtype), dx = Tensor::empty(device, g.input_shape(), g.dtype);
   backend.conv_forward(g, x, w, y);
-  expect_close("y", download(y), y_sum, g, g.dtype);
+  expect_close("y", download(y), want.y, g, g.dtype);
   backend.conv_backward_data(g, dy, w, dx);
-  expect_close("dx", download(dx), dx_sum, g, g.dtype);
+  expect_close("dx", download(dx), want.dx, g, g.dtype);
 
   const Tensor dw = Tensor::empty(device, g.weight_shape());
   backend.conv_backward_weight(g, x, dy, dw, GradMode::overwrite);
-  expect_close("dw", download(dw), dw_sum, g, DType::f32);
+  expect_close("dw", download(dw), want.dw, g, DType::f32);
   const std::vector<float> once = download(dw);
   backend.conv_backward_weight(g, x, dy, dw, GradMode::skip);
   EXPECT_EQ(download(dw), once);

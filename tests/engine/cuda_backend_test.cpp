@@ -14,24 +14,17 @@
 #include "engine/core/error.h"
 #include "engine/device/device.h"
 #include "tests/cuda_device.h"
+#include "tests/engine/backend_case.h"
 #include "tests/half_arrays.h"
 
 namespace swath {
 namespace {
 
+using testing::ConvSums;
 using testing::narrowed;
+using testing::numbers;
+using testing::Sums;
 using testing::widened;
-
-// Numbers in [-1, 1) that depend on the seed and the index alone.
-std::vector<float> numbers(std::int64_t count, std::uint64_t seed) {
-  std::vector<float> values(static_cast<std::size_t>(count));
-  std::uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-  for (float& v : values) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    v = static_cast<float>(static_cast<std::int64_t>(state >> 40)) / 8388608.0f - 1.0f;
-  }
-  return values;
-}
 
 Tensor upload(Device& device, const Shape& shape, const std::vector<float>& values, DType type) {
   if (type == DType::bf16) return Tensor::from_host(device, shape, narrowed<kernels::bf16>(values));
@@ -45,52 +38,12 @@ std::vector<float> download(const Tensor& tensor) {
   return tensor.to_host<float>();
 }
 
-// A sum in double and the sum of magnitudes, which bounds its rounding error in float.
-struct Sums {
-  explicit Sums(std::int64_t count) : value(static_cast<std::size_t>(count)), magnitude(value) {}
-  void add(std::int64_t i, double product) {
-    value[static_cast<std::size_t>(i)] += product;
-    magnitude[static_cast<std::size_t>(i)] += std::abs(product);
-  }
-  std::vector<double> value, magnitude;
-};
-
 // `rounding`: relative error of the type that the result was rounded to. Products and sums are float32.
 void expect_close(const char* what, const std::vector<float>& got, const Sums& want, double rounding) {
   ASSERT_EQ(got.size(), want.value.size());
   for (std::size_t i = 0; i < got.size(); ++i)
     ASSERT_NEAR(got[i], want.value[i], 4e-6 * want.magnitude[i] + rounding * std::abs(want.value[i]) + 1e-7)
         << what << " at " << i;
-}
-
-struct ConvSums {
-  explicit ConvSums(const ConvGeometry& g)
-      : y(g.output_shape().numel()), dx(g.input_shape().numel()), dw(g.weight_shape().numel()) {}
-  Sums y, dx, dw;
-};
-
-// The definition: y[n,oh,ow,k] = Σ x[n, oh·stride − pad + r, ow·stride − pad + s, c] · w[k,r,s,c], and its derivatives.
-ConvSums naive(const ConvGeometry& g, const std::vector<float>& x, const std::vector<float>& w, const std::vector<float>& dy) {
-  ConvSums sums(g);
-  const auto at = [](const std::vector<float>& v, std::int64_t i) {
-    return static_cast<double>(v[static_cast<std::size_t>(i)]);
-  };
-  for (std::int64_t o = 0; o < g.output_shape().numel(); ++o) {
-    const std::int64_t k = o % g.k, ow = o / g.k % g.out_w(), oh = o / g.k / g.out_w() % g.out_h();
-    const std::int64_t n = o / g.k / g.out_w() / g.out_h();
-    for (std::int64_t r = 0; r < g.r; ++r)
-      for (std::int64_t s = 0; s < g.s; ++s) {
-        const std::int64_t ih = oh * g.stride - g.pad + r, iw = ow * g.stride - g.pad + s;
-        if (ih < 0 || ih >= g.h || iw < 0 || iw >= g.w) continue;
-        for (std::int64_t c = 0; c < g.c; ++c) {
-          const std::int64_t xi = ((n * g.h + ih) * g.w + iw) * g.c + c, wi = ((k * g.r + r) * g.s + s) * g.c + c;
-          sums.y.add(o, at(x, xi) * at(w, wi));
-          sums.dx.add(xi, at(dy, o) * at(w, wi));
-          sums.dw.add(wi, at(dy, o) * at(x, xi));
-        }
-      }
-  }
-  return sums;
 }
 
 void check_convolution(Device& device, const ConvGeometry& g) {
@@ -102,7 +55,7 @@ void check_convolution(Device& device, const ConvGeometry& g) {
   const std::vector<float> x = rounded(numbers(g.input_shape().numel(), 1));
   const std::vector<float> w = rounded(numbers(g.weight_shape().numel(), 2));
   const std::vector<float> dy = rounded(numbers(g.output_shape().numel(), 3));
-  const ConvSums want = naive(g, x, w, dy);
+  const ConvSums want(g, x, w, dy);
   const double rounding = g.dtype == DType::bf16 ? 0x1p-8 : g.dtype == DType::f16 ? 0x1p-11 : 0;
 
   Backend& backend = device.backend();

@@ -8,9 +8,9 @@
 
 #include "engine/autograd/conv_block.h"
 #include "engine/nn/init.h"
+#include "tests/engine/backend_case.h"
 #include "tests/half_arrays.h"
 #include "tests/reference/batch_norm.h"
-#include "tests/reference/conv.h"
 
 namespace swath::testing {
 
@@ -29,13 +29,7 @@ struct ChainCase {
 };
 
 inline std::vector<float> chain_numbers(std::int64_t count, const std::string& name) {
-  std::vector<float> values(static_cast<std::size_t>(count));
-  std::uint64_t state = name_hash(name) | 1;
-  for (float& v : values) {
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    v = static_cast<float>(static_cast<std::int64_t>(state >> 40)) / 8388608.0f - 1.0f;
-  }
-  return values;
+  return numbers_from(count, name_hash(name) | 1);
 }
 
 /// As float16 stores them.

@@ -3,14 +3,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <iostream>
-
 #include "tests/recipes/ranks_case.h"
 
 namespace swath {
 namespace {
 
-Communicator* ranks = nullptr;
+using testing::ranks;
 
 class LostRank : public testing::RankedScenes {
  protected:
@@ -56,13 +54,8 @@ TEST_F(LostRank, LeavesARecordedStepUndone) { lose("auto", true); }
 }  // namespace swath
 
 int main(int argc, char** argv) {
-  ::testing::InitGoogleTest(&argc, argv);
-  const std::unique_ptr<swath::Communicator> joined = swath::join_ranks({.timeout = 120});
-  swath::ranks = joined.get();
-  if (swath::cuda_device_count() < joined->size()) {
-    std::cout << "fewer GPUs than ranks\n";
-    return 77;
-  }
+  const std::unique_ptr<swath::Communicator> joined = swath::testing::start(argc, argv);
+  if (!swath::testing::enough_gpus()) return 77;
   // A lost rank cannot take part in the end of MPI.
   const int result = RUN_ALL_TESTS();
   joined->say_failed();

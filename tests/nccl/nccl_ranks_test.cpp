@@ -2,8 +2,6 @@
 // with the bits of eager ones, and no wait for the device in a step. Run by mpirun.
 #include <gtest/gtest.h>
 
-#include <iostream>
-
 #include "tests/recipes/ranks_case.h"
 #include "tests/simulator_counts.h"
 
@@ -11,8 +9,7 @@ namespace swath {
 namespace {
 
 using testing::Method;
-
-Communicator* ranks = nullptr;
+using testing::ranks;
 
 class NcclRanks : public testing::RankedScenes, public ::testing::WithParamInterface<Method> {
  protected:
@@ -39,13 +36,7 @@ TEST_P(NcclRanks, SlicesGiveTheGradientOfTheWholeAndGraphsItsBits) {
   // What is summed over ranks has the same bits on all of them.
   if (!ranks->leads()) return;
   const Outcome alone = outcome(options("off"), GetParam(), rows, steps, 0, sole_rank(), "cuda");
-  for (int step = 0; step < steps; ++step) {
-    SCOPED_TRACE("step " + std::to_string(step));
-    const auto at = static_cast<std::size_t>(step);
-    testing::expect_close(shared.steps[at], alone.steps[at], 1e-5);
-    for (std::size_t i = 0; i < alone.statistics[at].size(); ++i)
-      EXPECT_NEAR(shared.statistics[at][i], alone.statistics[at][i], 1e-5 * std::abs(alone.statistics[at][i]) + 1e-7);
-  }
+  expect_same_steps(shared, alone);
 }
 
 INSTANTIATE_TEST_SUITE_P(, NcclRanks, ::testing::ValuesIn(testing::methods()),
@@ -105,12 +96,7 @@ TEST(NcclDevices, AreOneForEachRank) {
 }  // namespace swath
 
 int main(int argc, char** argv) {
-  ::testing::InitGoogleTest(&argc, argv);
-  const std::unique_ptr<swath::Communicator> joined = swath::join_ranks({.timeout = 120});
-  swath::ranks = joined.get();
-  if (swath::cuda_device_count() < joined->size()) {
-    std::cout << "fewer GPUs than ranks\n";
-    return 77;
-  }
+  const std::unique_ptr<swath::Communicator> joined = swath::testing::start(argc, argv);
+  if (!swath::testing::enough_gpus()) return 77;
   return RUN_ALL_TESTS();
 }

@@ -1,7 +1,9 @@
 // What tests of several ranks share: the methods, a network that magnifies rounding little, and steps on slices of a batch.
 #pragma once
 #include <algorithm>
+#include <iostream>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -10,6 +12,24 @@
 #include "tests/recipes/recipe_case.h"
 
 namespace swath::testing {
+
+/// The ranks that start() joined.
+inline Communicator* ranks = nullptr;
+
+/// What main() of a program that mpirun starts does first; the ranks last as long as the result.
+inline std::unique_ptr<Communicator> start(int& argc, char** argv) {
+  ::testing::InitGoogleTest(&argc, argv);
+  std::unique_ptr<Communicator> joined = join_ranks({.timeout = 120});
+  ranks = joined.get();
+  return joined;
+}
+
+/// Whether each rank can have a GPU of its own; says so if not.
+inline bool enough_gpus() {
+  if (cuda_device_count() >= ranks->size()) return true;
+  std::cout << "fewer GPUs than ranks\n";
+  return false;
+}
 
 struct Method {
   std::string name, recipe, miner = "semihard";
@@ -104,6 +124,16 @@ class RankedScenes : public SceneTest {
     }
     result.state = bench.state();
     return result;
+  }
+
+  /// Gradients, running statistics and logged ones of every step, but for rounding.
+  static void expect_same_steps(const Outcome& shared, const Outcome& alone) {
+    for (std::size_t step = 0; step < alone.steps.size(); ++step) {
+      SCOPED_TRACE("step " + std::to_string(step));
+      expect_close(shared.steps[step], alone.steps[step], 1e-5);
+      for (std::size_t i = 0; i < alone.statistics[step].size(); ++i)
+        EXPECT_NEAR(shared.statistics[step][i], alone.statistics[step][i], 1e-5 * std::abs(alone.statistics[step][i]) + 1e-7);
+    }
   }
 };
 

@@ -10,8 +10,7 @@ namespace {
 
 using testing::Method;
 using testing::methods;
-
-Communicator* ranks = nullptr;
+using testing::ranks;
 
 class RanksTest : public testing::RankedScenes, public ::testing::WithParamInterface<Method> {
  protected:
@@ -31,12 +30,7 @@ TEST_P(RanksTest, SlicesGiveTheGradientOfTheWhole) {
   // The third step sends its gradients while the backward pass runs. Weights stay: an update divides by what may be rounding.
   const Outcome shared = outcome(options, GetParam(), rows, 3, 0, *ranks);
   const Outcome alone = outcome(options, GetParam(), rows, 3, 0, sole_rank());
-  for (std::size_t step = 0; step < alone.steps.size(); ++step) {
-    SCOPED_TRACE("step " + std::to_string(step));
-    testing::expect_close(shared.steps[step], alone.steps[step], 1e-5);
-    for (std::size_t i = 0; i < alone.statistics[step].size(); ++i)
-      EXPECT_NEAR(shared.statistics[step][i], alone.statistics[step][i], 1e-5 * std::abs(alone.statistics[step][i]) + 1e-7);
-  }
+  expect_same_steps(shared, alone);
   if (!GetParam().sharded || !ranks->leads()) return;
   testing::expect_close({{"bank", floats(shared.state.at("nca.bank"))}}, {{"bank", floats(alone.state.at("nca.bank"))}}, 1e-5);
 }
@@ -65,8 +59,6 @@ INSTANTIATE_TEST_SUITE_P(, RankStatistics, ::testing::Values(Method{"baseline", 
 }  // namespace swath
 
 int main(int argc, char** argv) {
-  ::testing::InitGoogleTest(&argc, argv);
-  const std::unique_ptr<swath::Communicator> joined = swath::join_ranks({.timeout = 120});
-  swath::ranks = joined.get();
+  const std::unique_ptr<swath::Communicator> joined = swath::testing::start(argc, argv);
   return RUN_ALL_TESTS();
 }

@@ -2,6 +2,8 @@
 
 #include <dnnl.hpp>
 
+#include <unordered_map>
+
 #include "engine/core/error.h"
 #include "engine/device/cpu/conv_plan.h"
 #include "engine/device/plan_cache.h"

@@ -19,6 +19,8 @@ using ForwardDesc = dnnl::convolution_forward::primitive_desc;
 using DataDesc = dnnl::convolution_backward_data::primitive_desc;
 using WeightDesc = dnnl::convolution_backward_weights::primitive_desc;
 
+constexpr std::int64_t kLargeMatrix = std::int64_t{1} << 18;  // elements of K × C
+
 std::size_t padded(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 memory::data_type type_of(const ConvGeometry& g) {
@@ -83,9 +85,7 @@ void check(const ConvGeometry& g) {
     throw UserError(fmt::format("cpu: convolutions take f32 or bf16 activations, not {}", kernels::name_of(g.dtype)));
   if (g.dtype == DType::bf16 && !has_bf16())
     throw UserError("cpu: bf16 needs a processor with AVX512-BF16; use precision f32 here");
-  if (g.c < 1 || g.k < 1 || g.r < 1 || g.s < 1 || g.stride < 1 || g.pad < 0 || g.h + 2 * g.pad < g.r || g.w + 2 * g.pad < g.s)
-    throw UserError(fmt::format("a {}x{} convolution with padding {} does not fit an image of {}x{}; use a larger image", g.r,
-                                g.s, g.pad, g.h, g.w));
+  expect_fits(g);
 }
 
 // Primitive, layouts and scratch of a pass; false where oneDNN lacks the algorithm. The user's layouts are set before.
@@ -203,7 +203,7 @@ bool direct_only() {
 
 // The gradient of a large matrix would take 130 MB of scratch memory, twice what any other pass does, to save 1 % of a step.
 bool is_minimal(ConvPass pass, const ConvGeometry& g) {
-  const bool large = g.k * g.c >= std::int64_t{1} << 18;
+  const bool large = g.k * g.c >= kLargeMatrix;
   return !direct_only() && g.dtype == DType::f32 && g.r == 3 && g.s == 3 && g.stride == 1 &&
          !(large && pass == ConvPass::backward_weight);
 }
@@ -211,7 +211,7 @@ bool is_minimal(ConvPass pass, const ConvGeometry& g) {
 }  // namespace
 
 bool has_large_matrix(const ConvGeometry& g) {
-  return g.r == 1 && g.s == 1 && g.stride == 1 && g.pad == 0 && g.k * g.c >= std::int64_t{1} << 18;
+  return g.r == 1 && g.s == 1 && g.stride == 1 && g.pad == 0 && g.k * g.c >= kLargeMatrix;
 }
 
 bool has_bf16() {

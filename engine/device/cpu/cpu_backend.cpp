@@ -8,9 +8,9 @@
 #include <fstream>
 
 #include "engine/core/error.h"
+#include "engine/device/conv_problem.h"
 #include "engine/device/cpu/allocator.h"
 #include "engine/device/cpu/subsample.h"
-#include "engine/device/expect_tensor.h"
 #include "kernels/parallel.h"
 
 namespace swath::cpu {
@@ -39,9 +39,7 @@ std::string processor() {
 }  // namespace
 
 void CpuBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
-  expect_tensor("w", w, geometry.weight_shape(), DType::f32);
-  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
+  expect_arrays(ConvPass::forward, geometry, x, w, y, DType::f32);
   if (geometry.n == 0) return;
   if (!is_subsampling(geometry) || !has_large_matrix(dense_geometry(geometry)))
     return convolutions_.forward(geometry, x.raw(), w.data<float>(), y.raw());
@@ -50,17 +48,13 @@ void CpuBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, con
 }
 
 void CpuBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("w", w, geometry.weight_shape(), DType::f32);
-  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
+  expect_arrays(ConvPass::backward_data, geometry, dx, w, dy, DType::f32);
   if (geometry.n) convolutions_.backward_data(geometry, dy.raw(), w.data<float>(), dx.raw());
 }
 
 void CpuBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                       GradMode mode) {
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
+  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, DType::f32);
   if (mode == GradMode::skip) return;
   if (geometry.n == 0) {
     if (mode == GradMode::overwrite) dw.fill_zero();

@@ -14,9 +14,7 @@ namespace {
 void expect_possible(const ConvGeometry& g) {
   if (g.dtype != DType::f32 && g.dtype != DType::bf16 && g.dtype != DType::f16)
     throw UserError(fmt::format("convolutions take f32, bf16 or f16 activations, not {}", kernels::name_of(g.dtype)));
-  if (g.c < 1 || g.k < 1 || g.r < 1 || g.s < 1 || g.stride < 1 || g.pad < 0 || g.h + 2 * g.pad < g.r || g.w + 2 * g.pad < g.s)
-    throw UserError(fmt::format("a {}x{} convolution with padding {} does not fit an image of {}x{}; use a larger image", g.r,
-                                g.s, g.pad, g.h, g.w));
+  expect_fits(g);
 }
 
 }  // namespace
@@ -27,18 +25,14 @@ CudaBackend::CudaBackend(std::shared_ptr<const Context> context, std::shared_ptr
 
 void CudaBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
   expect_possible(geometry);
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
-  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
-  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
+  expect_arrays(ConvPass::forward, geometry, x, w, y, geometry.dtype);
   context_->make_current();
   if (geometry.n) convolutions_.forward(geometry, x.raw(), w.raw(), y.raw());
 }
 
 void CudaBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
   expect_possible(geometry);
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
-  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
+  expect_arrays(ConvPass::backward_data, geometry, dx, w, dy, geometry.dtype);
   context_->make_current();
   if (geometry.n) convolutions_.backward_data(geometry, dy.raw(), w.raw(), dx.raw());
 }
@@ -46,9 +40,7 @@ void CudaBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor&
 void CudaBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                        GradMode mode) {
   expect_possible(geometry);
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
+  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, DType::f32);
   context_->make_current();
   if (geometry.n) {
     convolutions_.backward_weight(geometry, x.raw(), {}, dy.raw(), dw.data<float>(), mode);
@@ -60,10 +52,8 @@ void CudaBackend::conv_backward_weight(const ConvGeometry& geometry, const Tenso
 void CudaBackend::conv_forward_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm, const Tensor& w,
                                       const Tensor& y, const Tensor& sums) {
   expect_possible(geometry);
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_arrays(ConvPass::forward, geometry, x, w, y, geometry.dtype);
   expect_norm(norm, geometry);
-  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
-  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
   expect_tensor("sums", sums, {2, geometry.k}, DType::f32);
   context_->make_current();
   if (geometry.n == 0) return sums.fill_zero();
@@ -73,10 +63,8 @@ void CudaBackend::conv_forward_normal(const ConvGeometry& geometry, const Tensor
 void CudaBackend::conv_backward_data_masked(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w,
                                             const OutputMask& mask, const Tensor& dx) {
   expect_possible(geometry);
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_arrays(ConvPass::backward_data, geometry, dx, w, dy, geometry.dtype);
   expect_mask(mask, geometry);
-  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
   context_->make_current();
   if (geometry.n) return convolutions_.backward_data_masked(geometry, dy.raw(), w.raw(), mask, dx.raw());
   for (const Tensor& sums : {mask.main.sums, mask.shortcut.sums})
@@ -87,10 +75,8 @@ void CudaBackend::conv_backward_weight_normal(const ConvGeometry& geometry, cons
                                               const Tensor& dy, const Tensor& dw, GradMode mode) {
   if (geometry.n == 0) return conv_backward_weight(geometry, x, dy, dw, mode);
   expect_possible(geometry);
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, DType::f32);
   expect_norm(norm, geometry);
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
   SWATH_CHECK(!norm.residual.defined(), "a weight gradient takes no residual");
   context_->make_current();
   convolutions_.backward_weight(geometry, x.raw(), norm, dy.raw(), dw.data<float>(), mode);

@@ -62,24 +62,18 @@ void DryBackend::convolve(ConvProblem problem, const Fused& fused) {
 }
 
 void DryBackend::conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) {
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
-  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
-  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
+  expect_arrays(ConvPass::forward, geometry, x, w, y, geometry.dtype);
   if (geometry.n) convolve({.geometry = geometry, .pass = ConvPass::forward});
 }
 
 void DryBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) {
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
-  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
+  expect_arrays(ConvPass::backward_data, geometry, dx, w, dy, geometry.dtype);
   if (geometry.n) convolve({.geometry = geometry, .pass = ConvPass::backward_data});
 }
 
 void DryBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                       GradMode mode) {
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
+  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, DType::f32);
   if (geometry.n == 0) return;
   weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_},
                   [&](void*) { convolve({.geometry = geometry, .pass = ConvPass::backward_weight}); });
@@ -89,10 +83,8 @@ void DryBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor
 // well, where it is a shortcut's), the sum rectified.
 void DryBackend::conv_forward_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm, const Tensor& w,
                                      const Tensor& y, const Tensor& sums) {
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_arrays(ConvPass::forward, geometry, x, w, y, geometry.dtype);
   expect_norm(norm, geometry);
-  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
-  expect_tensor("y", y, geometry.output_shape(), geometry.dtype);
   expect_tensor("sums", sums, {2, geometry.k}, DType::f32);
   if (geometry.n == 0) return;
   const double in = static_cast<double>(x.bytes()), normal = norm.scale.defined(), residual = norm.residual.defined();
@@ -109,10 +101,8 @@ void DryBackend::conv_forward_normal(const ConvGeometry& geometry, const Tensor&
 // Separate kernels: the gradients are added, masked by the rectified sum, and read with what was normalised for the sums.
 void DryBackend::conv_backward_data_masked(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w,
                                            const OutputMask& mask, const Tensor& dx) {
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("w", w, geometry.weight_shape(), geometry.dtype);
+  expect_arrays(ConvPass::backward_data, geometry, dx, w, dy, geometry.dtype);
   expect_mask(mask, geometry);
-  expect_tensor("dx", dx, geometry.input_shape(), geometry.dtype);
   if (geometry.n == 0) return;
   const double in = static_cast<double>(dx.bytes()), skip = mask.skip.defined(), shortcut = mask.shortcut.x.defined();
   const double residual = mask.residual.defined();
@@ -124,10 +114,8 @@ void DryBackend::conv_backward_data_masked(const ConvGeometry& geometry, const T
 
 void DryBackend::conv_backward_weight_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm,
                                              const Tensor& dy, const Tensor& dw, GradMode mode) {
-  expect_tensor("x", x, geometry.input_shape(), geometry.dtype);
+  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, DType::f32);
   expect_norm(norm, geometry);
-  expect_tensor("dy", dy, geometry.output_shape(), geometry.dtype);
-  expect_tensor("dw", dw, geometry.weight_shape(), DType::f32);
   if (geometry.n == 0) return;
   weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_}, [&](void*) {
     convolve({.geometry = geometry, .pass = ConvPass::backward_weight, .fusion = fusion_of(norm, ConvFusion::none)},
