@@ -205,7 +205,10 @@ std::string step_text(const TrainOptions& options, const StepPlan& plan) {
   text += "\n" + head_text("sums", "launch");
   for (const Sum& group : groups_of(plan)) text += row_text(group.pass, group.part, "", group.launches, group);
   const Sum total = total_of(plan);
-  return text + row_text("step", "", "", total.launches, total) + totals_text(plan) + memory_text(plan);
+  text += row_text("step", "", "", total.launches, total) + totals_text(plan);
+  if (options.conv_pipeline == "on")
+    text += "conv_pipeline=on takes compute capability 9.0 or later: an A100 refuses it, whatever its bound here\n";
+  return text + memory_text(plan);
 }
 
 Json step_json(const TrainOptions& options, const StepPlan& plan) {

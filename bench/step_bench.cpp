@@ -66,6 +66,7 @@ struct Training {
     block.allocate(device);
     last_loss = Tensor::zeros(device, {1}, DType::f32, swath::Tag::other);
     optimizer = std::make_unique<swath::Optimizer>(block, swath::OptimizerOptions{});
+    block.keep_low_precision_grads(device.backend().conv_weight_type(images.dtype()));
     if (options.dtype == "fp16") scale = std::make_unique<swath::LossScale>(device);
     std::vector<std::int32_t> classes(static_cast<std::size_t>(options.batch));
     for (std::size_t i = 0; i < classes.size(); ++i) classes[i] = static_cast<std::int32_t>(i / 2);
@@ -104,7 +105,7 @@ struct Training {
       tape.backward(output.loss);
     }
     block.end_backward();
-    if (scale) scale->unscale(block);
+    if (scale) scale->check(block);
     optimizer->step(scalars, scale.get());
     last_loss.copy_from(output.loss.value());
   }

@@ -15,11 +15,11 @@ enum class WeightDecay : std::uint8_t { coupled, decoupled };
 struct AdamArgs {
   std::array<UpdateStretch, kUpdateStretches> stretches{};
   std::int64_t count = 1;
-  const float* grad = nullptr;              // up to the last end
-  float* value = nullptr;                   // likewise
+  float* value = nullptr;                   // up to the last end
   float* m = nullptr;                       // likewise, starts at 0
   float* v = nullptr;                       // likewise, starts at 0
   const std::uint64_t* step = nullptr;      // 1, device: the number t of this update, from 1
+  const float* grad_factor = nullptr;       // 1, device, or null: multiplies the gradients
   const std::int32_t* found_inf = nullptr;  // 1, device, or null: a value other than 0 skips the update
   double beta1 = 0.9;                       // double, so that 1 − β is PyTorch's
   double beta2 = 0.999;
@@ -31,6 +31,6 @@ void adam(const AdamArgs&, Cpu);
 
 }  // namespace swath::kernels
 
-// Cost: reads grad, value, m and v once, writes the last three; 28 bytes and about 20 operations an element; 1 launch; no
-// workspace.
-// Budget: adam_kernel 56 registers, 32 bytes shared, 128-bit loads.
+// Cost: reads grad, value, m and v once, writes the last three; 28 bytes (26 with gradients of 16 bits) and about 20 operations
+// an element; 1 launch; no workspace.
+// Budget: adam_kernel 56 registers, 36 bytes shared, 128-bit loads.

@@ -16,6 +16,7 @@ struct AdamFactors {
   float eps;
   float coupled_decay;  // added to the gradient, times the value
   float shrink;         // multiplies the value
+  float grad_factor;    // multiplies the gradient, before the element's update
 };
 
 SWATH_HOST_DEVICE AdamFactors adam_factors(const AdamArgs& p, const UpdateStretch& s) {
@@ -29,6 +30,7 @@ SWATH_HOST_DEVICE AdamFactors adam_factors(const AdamArgs& p, const UpdateStretc
   f.eps = static_cast<float>(p.eps);
   f.coupled_decay = p.decay == WeightDecay::coupled ? static_cast<float>(s.weight_decay) : 0.0f;
   f.shrink = p.decay == WeightDecay::decoupled ? static_cast<float>(1 - rate * s.weight_decay) : 1.0f;
+  f.grad_factor = p.grad_factor ? *p.grad_factor : 1.0f;
   return f;
 }
 

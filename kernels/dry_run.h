@@ -19,11 +19,11 @@ struct Cost {
   int launches = 1;
   Math math = Math::f32;
   /// Bytes where the same is done by one kernel an operation, each of which reads and writes memory: normalisation in two
-  /// passes each way, ReLU, sum of the residual, sum of two gradients, pooling. 0: as here.
-  double unfused = 0;
+  /// passes each way, ReLU, sum of the residual, sum of two gradients, pooling, conversion of a gradient. Negative: as here.
+  double unfused = -1;
 
   double bytes() const { return read + written; }
-  double unfused_bytes() const { return unfused > 0 ? unfused : bytes(); }
+  double unfused_bytes() const { return unfused >= 0 ? unfused : bytes(); }
 };
 
 /// Takes down what the calls of a dry run state. `shape` names the sizes that matter.

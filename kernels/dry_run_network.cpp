@@ -32,15 +32,27 @@ double there(const void* array) { return array ? 1 : 0; }
 
 double reread(GradMode mode) { return mode == GradMode::accumulate ? 1 : 0; }
 
-/// Elements of an optimiser's stretches.
+/// Elements of an optimiser's stretches, and the bytes of their gradients.
+struct Updated {
+  double n = 0, grads = 0;
+};
+
 template <class Args>
-double updated(const Args& args) {
-  double n = 0;
+Updated updated(const Args& args) {
+  Updated sum;
   for (std::int64_t i = 0; i < args.count; ++i) {
     const UpdateStretch& stretch = args.stretches[static_cast<std::size_t>(i)];
-    n += static_cast<double>(stretch.end - stretch.begin);
+    const double n = static_cast<double>(stretch.end - stretch.begin);
+    sum.n += n, sum.grads += n * size(stretch.grad_type);
   }
-  return n;
+  return sum;
+}
+
+/// An optimiser's launch: so many arrays of state, values included, read and written. Separate kernels read float32 gradients.
+void record_update(DryRun run, const char* kernel, const Updated& of, double states, double flops) {
+  Cost cost = streaming(of.grads + 4 * of.n * states, 4 * of.n * states, flops * of.n);
+  cost.unfused = 4 * of.n * (1 + 2 * states);
+  run.ledger->record(kernel, shape_text({static_cast<std::int64_t>(of.n)}, DType::f32), cost);
 }
 
 /// n elements of one type: so many arrays read, one written.
@@ -66,15 +78,10 @@ std::string pool_text(const Geometry& g, DType type) {
 
 }  // namespace
 
-void adam(const AdamArgs& args, DryRun run) {
-  const double n = updated(args);
-  run.ledger->record("adam", shape_text({static_cast<std::int64_t>(n)}, DType::f32), streaming(16 * n, 12 * n, 14 * n));
-}
+void adam(const AdamArgs& args, DryRun run) { record_update(run, "adam", updated(args), 3, 14); }
 
 void sgd(const SgdArgs& args, DryRun run) {
-  const double n = updated(args), arrays = 1 + there(args.buffer);
-  run.ledger->record("sgd", shape_text({static_cast<std::int64_t>(n)}, DType::f32),
-                     streaming(4 * n * (1 + arrays), 4 * n * arrays, (4 + 2 * there(args.buffer)) * n));
+  record_update(run, "sgd", updated(args), 1 + there(args.buffer), 4 + 2 * there(args.buffer));
 }
 
 void ema(const EmaArgs& args, DryRun run) {
@@ -233,8 +240,15 @@ void nonfinite(const NonfiniteArgs& args, DryRun run) {
 }
 
 void loss_scale(const LossScaleArgs& args, DryRun run) {
-  const double n = static_cast<double>(args.n);
-  run.ledger->record("loss_scale", shape_text({args.n}, DType::f32), streaming(4 * n, 4 * n, n));
+  double n = 0, bytes = 0;
+  for (std::int64_t i = 0; i < args.count; ++i) {
+    const LossScalePart& part = args.parts[static_cast<std::size_t>(i)];
+    n += static_cast<double>(part.n), bytes += static_cast<double>(part.n) * size(part.type);
+  }
+  // Separate kernels divide float32 gradients in place.
+  Cost cost = streaming(bytes, 0, n);
+  cost.unfused = 8 * n;
+  run.ledger->record("loss_scale", shape_text({static_cast<std::int64_t>(n)}, DType::f32), cost);
 }
 
 void push_statistics(const PushStatisticsArgs& args, DryRun run) {

@@ -6,6 +6,7 @@
 namespace swath::kernels {
 
 SWATH_HOST_DEVICE void next_loss_scale(LossScaleState& state, bool found, std::int32_t growth_steps) {
+  state.inverse = 1 / state.scale;
   state.found_inf = found ? 1 : 0;
   if (found) {
     ++state.skipped_steps;

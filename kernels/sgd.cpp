@@ -2,25 +2,26 @@
 #include "kernels/sgd.h"
 
 #include "kernels/parallel.h"
+#include "kernels/stretch_grad.h"
 
 namespace swath::kernels {
 
 namespace {
 
-void update(const SgdArgs& p, const UpdateStretch& stretch) {
+template <class Grad>
+void update(const SgdArgs& p, const UpdateStretch& stretch, const Grad& grad) {
   const float rate = *stretch.learning_rate, momentum = p.momentum, decay = static_cast<float>(stretch.weight_decay);
   parallel_chunks(stretch.end - stretch.begin, 16384, [&](std::int64_t begin, std::int64_t end) {
-    const float* __restrict grad = p.grad + stretch.begin;
     float* __restrict value = p.value + stretch.begin;
     if (!p.buffer) {
 #pragma omp simd
-      for (std::int64_t i = begin; i < end; ++i) value[i] -= rate * (grad[i] + decay * value[i]);
+      for (std::int64_t i = begin; i < end; ++i) value[i] -= rate * (grad(stretch.begin + i) + decay * value[i]);
       return;
     }
     float* __restrict buffer = p.buffer + stretch.begin;
 #pragma omp simd
     for (std::int64_t i = begin; i < end; ++i) {
-      buffer[i] = momentum * buffer[i] + (grad[i] + decay * value[i]);
+      buffer[i] = momentum * buffer[i] + (grad(stretch.begin + i) + decay * value[i]);
       value[i] -= rate * buffer[i];
     }
   });
@@ -32,7 +33,7 @@ void sgd(const SgdArgs& p, Cpu) {
   if (p.found_inf && *p.found_inf != 0) return;
   for (std::int64_t i = 0; i < p.count; ++i) {
     const UpdateStretch& stretch = p.stretches[static_cast<std::size_t>(i)];
-    if (stretch.end > stretch.begin) update(p, stretch);
+    if (stretch.end > stretch.begin) with_grad(stretch, p.grad_factor, [&](const auto& grad) { update(p, stretch, grad); });
   }
 }
 

@@ -14,6 +14,23 @@ __device__ __forceinline__ bool block_has_elements(const UpdateStretch& stretch)
   return static_cast<std::int64_t>(blockIdx.x) * blockDim.x * V < stretch.end - stretch.begin;
 }
 
+/// body(grad) with the pointer's own type.
+template <class Body>
+__device__ __forceinline__ void with_grad(const UpdateStretch& stretch, const Body& body) {
+  if (stretch.grad_type == DType::bf16) return body(static_cast<const bf16*>(stretch.grad));
+  if (stretch.grad_type == DType::f16) return body(static_cast<const f16*>(stretch.grad));
+  body(static_cast<const float*>(stretch.grad));
+}
+
+/// Gradients i … i + V − 1, times the factor.
+template <int V, class T>
+__device__ __forceinline__ Vector<V> load_grad(const T* grad, std::int64_t i, float factor) {
+  Vector<V> loaded = load_vector<V>(grad + i);
+#pragma unroll
+  for (int k = 0; k < V; ++k) loaded.v[k] = __fmul_rn(loaded.v[k], factor);
+  return loaded;
+}
+
 /// body.run<V>(i) for elements i … i + V − 1 of the arrays; the last ones of a stretch come one by one.
 template <int V, class Body>
 __device__ __forceinline__ void for_elements(const UpdateStretch& stretch, const Body& body) {
@@ -31,7 +48,7 @@ void launch_stretches(void (*by_four)(Args), void (*by_one)(Args), const Args& p
   for (std::int64_t i = 0; i < p.count; ++i) {
     const UpdateStretch& stretch = p.stretches[static_cast<std::size_t>(i)];
     longest = std::max(longest, stretch.end - stretch.begin);
-    aligned = aligned && stretch.begin % 4 == 0;
+    aligned = aligned && stretch.begin % 4 == 0 && aligned16({stretch.grad});
   }
   if (longest == 0) return;
   const dim3 grid(grid_for(ceil_div(longest, aligned ? 4 : 1), 256), static_cast<unsigned>(p.count));

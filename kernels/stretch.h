@@ -10,6 +10,8 @@ struct UpdateStretch {
   std::int64_t end = 0;
   const float* learning_rate = nullptr;  // 1, device
   double weight_decay = 0;
+  const void* grad = nullptr;  // an array as the others, of a type of its own, which the update reads as float32
+  DType grad_type = DType::f32;
 };
 /// How many one launch takes.
 constexpr std::size_t kUpdateStretches = 8;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/core/log.h"
+#include "engine/core/out_of_memory.h"
 #include "engine/core/trace.h"
 #include "engine/device/step_ledger.h"
 #include "kernels/elementwise.h"
@@ -60,6 +61,7 @@ TrainStep::TrainStep(Device& device, Recipe& recipe, ParameterBlock& block, Opti
     buckets_ = std::make_unique<GradientBuckets>(block, ranks);
     statistics_before_ = block.buffer_values().clone(Tag::other);
   }
+  block.keep_low_precision_grads(device.backend().conv_weight_type(activation_type(options.precision)));
   if (may_capture(device, options)) arena_ = std::make_unique<PoolArena>(device.pool());
 }
 
@@ -238,7 +240,7 @@ void TrainStep::backward(Tape& tape, const Objective& objective, const StepShape
 void TrainStep::update() {
   {
     const LedgerPass pass(device_.ledger(), "optimizer");
-    if (loss_scale_) loss_scale_->unscale(block_);
+    if (loss_scale_) loss_scale_->check(block_);
     optimizer_.step(scalars_, loss_scale_.get());
   }
   const LedgerPass pass(device_.ledger(), "after");
@@ -288,6 +290,10 @@ bool TrainStep::capture(const StepShape& shape, Recorded& recorded) {
     recorded.step = std::move(step);
     return true;
   } catch (const RankError&) {
+    throw;
+  } catch (const UserError&) {
+    throw;
+  } catch (const OutOfMemory&) {
     throw;
   } catch (const std::exception& e) {
     log::warn("the training step cannot be recorded as a graph and runs without one: {}", e.what());

@@ -84,8 +84,7 @@ struct Trainer::Impl {
   void visit_state(StateVisitor& visitor) {
     for (Parameter& p : block.parameters()) visitor.tensor("model." + p.name, p.value);
     for (Buffer& b : block.buffers()) visitor.tensor("model." + b.name, b.value);
-    visitor.tensor("optim.m", optimizer->first_moment());
-    visitor.tensor("optim.v", optimizer->second_moment());
+    optimizer->visit_state(visitor);
     step->visit_state(visitor);
     visitor.scalar("steps_done", steps_done);
     visitor.scalar("epoch", epoch);

@@ -12,8 +12,7 @@ std::vector<Benchmark> adam_benchmarks() {
            {elements_axis()},
            [](Arena& arena, const Sizes& sizes) {
              const std::int64_t n = sizes["elements"];
-             const AdamArgs args{.stretches = {{{0, n, arena.put_one(1e-5f), 1e-4}}},
-                                 .grad = arena.uniform(n),
+             const AdamArgs args{.stretches = {{{0, n, arena.put_one(1e-5f), 1e-4, arena.uniform(n)}}},
                                  .value = arena.uniform(n),
                                  .m = arena.output<float>(n),
                                  .v = arena.output<float>(n),

@@ -1,6 +1,7 @@
 #include "engine/autograd/conv_term.h"
 
 #include "engine/autograd/joint_norm.h"
+#include "engine/device/step_ledger.h"
 #include "kernels/batch_norm_fused.h"
 #include "kernels/columns.h"
 #include "kernels/elementwise.h"
@@ -154,6 +155,11 @@ void convolve_fused(Tape& tape, const Var& x, ConvTerm& term) {
   finish_statistics(device, term, sums);
 }
 
+Tensor remade(NormResult& source) {
+  const LedgerRepeat repeat(source.main.y.device().ledger());
+  return source.make({});
+}
+
 void weight_gradient(const ConvTerm& term, const Tensor& d_y) {
   Parameter& weight = *term.layer.weight;
   Backend& backend = d_y.device().backend();
@@ -164,12 +170,13 @@ void weight_gradient(const ConvTerm& term, const Tensor& d_y) {
     return backend.conv_backward_weight_normal(term.geometry, from.y, {.scale = from.scale, .bias = from.bias}, d_y,
                                                weight.grad, mode);
   }
-  const Tensor x = term.x.defined() ? term.x : term.source->make({});
+  const Tensor x = term.x.defined() ? term.x : remade(*term.source);
   if (term.geometry.c == weight.shape[3]) return backend.conv_backward_weight(term.geometry, x, d_y, weight.grad, mode);
-  const Tensor wide = Tensor::empty(d_y.device(), term.geometry.weight_shape(), DType::f32, Tag::workspace);
+  const Tensor wide = Tensor::empty(d_y.device(), term.geometry.weight_shape(), weight.grad.dtype(), Tag::workspace);
   backend.conv_backward_weight(term.geometry, x, d_y, wide, GradMode::overwrite);
   const kernels::CopyColumnsArgs args{.rows = wide.numel() / term.geometry.c,
                                       .columns = weight.shape[3],
+                                      .dtype = wide.dtype(),
                                       .from = wide.raw(),
                                       .from_stride = term.geometry.c,
                                       .to = weight.grad.raw(),

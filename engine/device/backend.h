@@ -91,7 +91,7 @@ class Backend {
   virtual void conv_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y) = 0;
   /// dx from dy; overwrites dx.
   virtual void conv_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& dx) = 0;
-  /// dw (f32) from x and dy, overwritten or accumulated.
+  /// dw from x and dy, overwritten or accumulated: float32, or conv_weight_type() of the activations.
   virtual void conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                     GradMode mode) = 0;
 

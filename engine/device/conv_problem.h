@@ -35,7 +35,7 @@ struct ConvProblem {
 /// Throws UserError for a kernel that does not fit into the image, and for empty extents.
 void expect_fits(const ConvGeometry& geometry);
 /// What every backend asks of the three arrays of a pass, or of those of which they are gradients: their shapes, activations of
-/// the geometry's type, and `weights` as the type of w. Throws as expect_tensor.
+/// the geometry's type, and w of type `weights`, or float32 where it is a gradient. Throws as expect_tensor.
 void expect_arrays(ConvPass pass, const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& y,
                    DType weights);
 

@@ -21,6 +21,7 @@ class StepLedger final : public kernels::Ledger {
 
   void record(const char* kernel, const std::string& shape, const kernels::Cost& cost) override {
     entries_.push_back({pass_, part_, kernel, shape, cost, {}});
+    if (repeats_) entries_.back().cost.unfused = 0;
   }
   /// Of the call that was recorded last.
   void name_engine(std::string engine) { entries_.back().engine = std::move(engine); }
@@ -32,9 +33,11 @@ class StepLedger final : public kernels::Ledger {
  private:
   friend class LedgerPass;
   friend class LedgerPart;
+  friend class LedgerRepeat;
   std::vector<Entry> entries_;
   const char* pass_ = "before";
   const char* part_ = "other";
+  bool repeats_ = false;
 };
 
 /// While alive, a name is another one. Without a name (no dry run) it takes no note.
@@ -58,6 +61,22 @@ class LedgerName {
 class LedgerPass : LedgerName {
  public:
   LedgerPass(StepLedger* ledger, const char* pass) : LedgerName(ledger ? &ledger->pass_ : nullptr, pass) {}
+};
+
+/// While alive, calls do again what was done before, which separate kernels keep.
+class LedgerRepeat {
+ public:
+  explicit LedgerRepeat(StepLedger* ledger) : ledger_(ledger) {
+    if (ledger_) ledger_->repeats_ = true;
+  }
+  ~LedgerRepeat() {
+    if (ledger_) ledger_->repeats_ = false;
+  }
+  LedgerRepeat(const LedgerRepeat&) = delete;
+  LedgerRepeat& operator=(const LedgerRepeat&) = delete;
+
+ private:
+  StepLedger* ledger_;
 };
 
 /// The same for a part.

@@ -1,5 +1,5 @@
-// The gradient of a convolution's weights where the library gives it in the activations' type: widened to float32, or added to
-// what is there. A GPU and the dry run of one share it.
+// Where the gradient of a convolution's weights goes, which the library gives in the activations' type. A GPU and the dry run
+// of one share it.
 #pragma once
 #include <memory>
 
@@ -10,27 +10,32 @@
 
 namespace swath {
 
-/// `convolve(to)` queues the library's own gradient, of the activations' type.
+/// `convolve(to)` queues the library's own gradient, of type `type`. It goes to dw, converted where dw is float32, or is added
+/// to what is there.
 template <class Exec, class Convolve>
-void weight_gradient(const ConvGeometry& geometry, float* dw, GradMode mode, const std::shared_ptr<StoragePool>& pool,
-                     Exec exec, const Convolve& convolve) {
+void weight_gradient(DType type, const Tensor& dw, GradMode mode, const std::shared_ptr<StoragePool>& pool, Exec exec,
+                     const Convolve& convolve) {
   if (mode == GradMode::skip) return;
-  const std::int64_t count = geometry.weight_shape().numel();
   const bool accumulates = mode == GradMode::accumulate;
-  if (geometry.dtype == DType::f32 && !accumulates) return convolve(dw);
+  if (type == dw.dtype() && !accumulates) return convolve(dw.raw());
 
-  const std::size_t bytes = static_cast<std::size_t>(count) * kernels::size_of(geometry.dtype);
-  const Storage gradient(pool, bytes, Tag::workspace);
+  const std::int64_t count = dw.numel();
+  const auto scratch = [&](DType of) {
+    return Storage(pool, static_cast<std::size_t>(count) * kernels::size_of(of), Tag::workspace);
+  };
+  const Storage gradient = scratch(type);
   convolve(gradient.data());
-  if (geometry.dtype == DType::f32) return kernels::add({.n = count, .a = dw, .b = gradient.data(), .out = dw}, exec);
+  const auto add = [&](void* gradient_of_dw) {
+    kernels::add({.n = count, .dtype = dw.dtype(), .a = dw.raw(), .b = gradient_of_dw, .out = dw.raw()}, exec);
+  };
+  if (type == dw.dtype()) return add(gradient.data());
 
-  const kernels::CastArgs widen{.n = count, .from = geometry.dtype, .to = DType::f32, .x = gradient.data(), .out = dw};
+  kernels::CastArgs widen{.n = count, .from = type, .to = dw.dtype(), .x = gradient.data(), .out = dw.raw()};
   if (!accumulates) return kernels::cast(widen, exec);
-  const Storage wide(pool, static_cast<std::size_t>(count) * sizeof(float), Tag::workspace);
-  kernels::CastArgs to_scratch = widen;
-  to_scratch.out = wide.data();
-  kernels::cast(to_scratch, exec);
-  kernels::add({.n = count, .a = dw, .b = wide.data(), .out = dw}, exec);
+  const Storage wide = scratch(dw.dtype());
+  widen.out = wide.data();
+  kernels::cast(widen, exec);
+  add(wide.data());
 }
 
 }  // namespace swath

@@ -6,12 +6,11 @@ namespace swath {
 
 GradientBuckets::GradientBuckets(ParameterBlock& block, Communicator& ranks, std::int64_t elements)
     : block_(block), ranks_(ranks) {
-  std::vector<Parameter*> order;
-  for (Parameter& parameter : block.parameters())
-    if (parameter.trainable == Trainable::yes) order.push_back(&parameter);
-  std::sort(order.begin(), order.end(), [](const Parameter* a, const Parameter* b) { return a->place.begin > b->place.begin; });
+  std::vector<Parameter*> order = block.in_order();
+  std::reverse(order.begin(), order.end());
   for (Parameter* parameter : order) {
     // Frozen parameters lie between trained ones and are left out.
+    if (parameter->trainable == Trainable::no) continue;
     const bool joins =
         !buckets_.empty() && buckets_.back().range.size() < elements && buckets_.back().range.begin == parameter->place.end;
     if (!joins) buckets_.push_back({parameter->place, {}});
@@ -39,6 +38,7 @@ void GradientBuckets::send(const Bucket& bucket) {
     if (parameter->grad_writes == 0) parameter->grad.fill_zero();
     sent_after_[parameter] = parameter->grad_writes;
   }
+  block_.widen_grads(bucket.range);
   ranks_.start_all_reduce(block_.grads().rows(bucket.range.begin, bucket.range.end));
 }
 

@@ -1,6 +1,9 @@
 #include "engine/nn/parameter.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "kernels/elementwise.h"
 
 namespace swath {
 
@@ -13,6 +16,8 @@ std::int64_t aligned(std::int64_t n) { return (n + kAlign - 1) / kAlign * kAlign
 Tensor slice(const Tensor& flat, std::int64_t begin, const Shape& shape) {
   return flat.rows(begin, begin + shape.numel()).view(shape);
 }
+
+bool is_convolution(const Parameter& parameter) { return parameter.shape.rank() == 4; }
 
 }  // namespace
 
@@ -51,10 +56,12 @@ void ParameterBlock::allocate(Device& device, BlockUse use) {
   std::int64_t total = 0;
   for (int group = 0; group < kParameterGroups; ++group) {
     ranges_[static_cast<std::size_t>(group)].begin = total;
-    for (Parameter& p : parameters_) {
-      if (static_cast<int>(p.group) != group) continue;
-      p.place = {total, total + aligned(p.shape.numel())};
-      total = p.place.end;
+    for (const bool convolutions : {false, true}) {
+      for (Parameter& p : parameters_) {
+        if (static_cast<int>(p.group) != group || is_convolution(p) != convolutions) continue;
+        p.place = {total, total + aligned(p.shape.numel())};
+        total = p.place.end;
+      }
     }
     ranges_[static_cast<std::size_t>(group)].end = total;
   }
@@ -112,7 +119,48 @@ std::int64_t ParameterBlock::count() const {
   return n;
 }
 
+std::vector<Parameter*> ParameterBlock::in_order() {
+  std::vector<Parameter*> order;
+  for (Parameter& p : parameters_) order.push_back(&p);
+  std::sort(order.begin(), order.end(), [](const Parameter* a, const Parameter* b) { return a->place.begin < b->place.begin; });
+  return order;
+}
+
+void ParameterBlock::keep_low_precision_grads(DType type) {
+  SWATH_CHECK(grads_.defined(), "gradients have no memory before allocate()");
+  if (type == DType::f32) return;
+  if (low_precision_grads_.defined()) {
+    SWATH_CHECK(low_precision_grads_.dtype() == type, "one block, two types of gradients");
+    return;
+  }
+  low_precision_grads_ = Tensor::zeros(*device_, grads_.shape(), type, Tag::grads);
+  for (Parameter& p : parameters_)
+    if (is_convolution(p)) p.grad = slice(low_precision_grads_, p.place.begin, p.shape);
+}
+
+void ParameterBlock::widen_grads(const ParameterRange& range) {
+  widened_ = true;
+  if (!low_precision_grads_.defined()) return;
+  const auto widen = [this](const ParameterRange& of) {
+    const Tensor from = low_precision_grads_.rows(of.begin, of.end), to = grads_.rows(of.begin, of.end);
+    const kernels::CastArgs cast{.n = of.size(), .from = from.dtype(), .to = to.dtype(), .x = from.raw(), .out = to.raw()};
+    if (cast.n > 0) device_->run([&](auto exec) { kernels::cast(cast, exec); });
+  };
+  ParameterRange open;
+  for (const Parameter* p : in_order()) {
+    if (!is_convolution(*p) || p->place.begin < range.begin || p->place.end > range.end) continue;
+    if (open.end != p->place.begin) widen(std::exchange(open, p->place));
+    open.end = p->place.end;
+  }
+  widen(open);
+}
+
+const Tensor& ParameterBlock::grads_of(const Parameter& parameter) const {
+  return low_precision_grads_.defined() && is_convolution(parameter) && !widened_ ? low_precision_grads_ : grads_;
+}
+
 void ParameterBlock::begin_step() {
+  widened_ = false;
   for (Parameter& p : parameters_) {
     p.grad_written = false;
     p.grad_writes = 0;

@@ -38,6 +38,7 @@ struct Parameter {
   ParameterGroup group;
   Trainable trainable = Trainable::yes;
   Tensor value;
+  /// float32, but for what keep_low_precision_grads() says.
   Tensor grad;
   /// Place in the flat arrays, padding included.
   ParameterRange place;
@@ -70,7 +71,8 @@ class ParameterBlock {
   Parameter& declare(const std::string& name, Shape shape, ParameterGroup group, Initializer init);
   Buffer& declare_buffer(const std::string& name, Shape shape, Initializer init);
 
-  /// Lays out values and gradients group by group, each parameter aligned to 256 bytes, and initialises them.
+  /// Lays out values and gradients group by group, convolutions' weights behind the other parameters of their group, each
+  /// parameter aligned to 256 bytes, and initialises them.
   void allocate(Device& device, BlockUse use = BlockUse::trained);
 
   Device& device() const { return *device_; }
@@ -91,6 +93,18 @@ class ParameterBlock {
   /// Number of trained values, padding left out.
   std::int64_t count() const;
 
+  /// The parameters in the order of the flat arrays.
+  std::vector<Parameter*> in_order();
+
+  /// After allocate(): gradients of convolutions' weights are of the type in which a backend gives them (conv_weight_type()),
+  /// in a flat array of their own that is indexed as the others. Nothing changes for float32.
+  void keep_low_precision_grads(DType type);
+  /// Converts such gradients of a range to float32 in grads(), where their sum over ranks is made; until the next step they are
+  /// what grads_of() tells.
+  void widen_grads(const ParameterRange& range);
+  /// The flat array that holds a parameter's gradient after a backward pass.
+  const Tensor& grads_of(const Parameter& parameter) const;
+
   /// Before a backward pass: no gradient is written yet.
   void begin_step();
   /// After it: gradients of trained parameters that nothing wrote are zero. Those of frozen ones always are.
@@ -103,6 +117,8 @@ class ParameterBlock {
   std::vector<Initializer> inits_, buffer_inits_;
   std::vector<ParameterRange> ranges_ = std::vector<ParameterRange>(kParameterGroups);
   Tensor values_, grads_, buffer_values_;
+  Tensor low_precision_grads_;  // undefined unless they are kept
+  bool widened_ = false;
 };
 
 }  // namespace swath

@@ -17,12 +17,19 @@ Tensor LossScale::seed() const {
   return made;
 }
 
-void LossScale::unscale(const ParameterBlock& block) {
+// Gradients of frozen parameters are zero and part of their neighbours' range.
+void LossScale::check(ParameterBlock& block) {
   Device& device = state_.device();
-  const kernels::LossScaleArgs args{.n = block.grads().numel(),
-                                    .grad = block.grads().data<float>(),
-                                    .state = state(),
-                                    .counters = device.counters(kernels::loss_scale_counters())};
+  kernels::LossScaleArgs args{.count = 0, .state = state(), .counters = device.counters(kernels::loss_scale_counters())};
+  const Tensor* grads = nullptr;
+  for (const Parameter* parameter : block.in_order()) {
+    if (&block.grads_of(*parameter) != grads) {
+      grads = &block.grads_of(*parameter);
+      const Tensor from = grads->rows(parameter->place.begin, grads->numel());
+      args.parts.at(static_cast<std::size_t>(args.count++)) = {.grad = from.raw(), .n = 0, .type = from.dtype()};
+    }
+    args.parts[static_cast<std::size_t>(args.count - 1)].n += parameter->place.size();
+  }
   device.run([&](auto exec) { kernels::loss_scale(args, exec); });
 }
 

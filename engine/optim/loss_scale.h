@@ -13,9 +13,11 @@ class LossScale {
 
   /// The gradient of a loss (f32 {1}) from which its backward pass starts: the scale.
   Tensor seed() const;
-  /// Divides the block's gradients by the scale, notes whether one is NaN or infinite, and moves the scale on.
-  void unscale(const ParameterBlock& block);
+  /// After the backward pass: notes whether one of the block's gradients is NaN or infinite, and moves the scale on.
+  void check(ParameterBlock& block);
 
+  /// In device memory: what the gradients checked last are to be multiplied by.
+  const float* inverse() const { return &state()->inverse; }
   /// In device memory; 0, or 1 where the update is to be skipped.
   const std::int32_t* found_inf() const { return &state()->found_inf; }
   /// In device memory: the number of the next update, from 1; those skipped do not count.

@@ -45,26 +45,30 @@ void in_launches(const std::vector<kernels::UpdateStretch>& stretches, Args args
 void Optimizer::step(const StepScalars& scalars, const LossScale* scale) {
   std::vector<kernels::UpdateStretch> stretches;
   for (const Stretch& s : trained_stretches())
-    stretches.push_back(
-        {s.range.begin, s.range.end, scalars.learning_rate_pointer(s.group), options_.group(s.group).weight_decay});
+    stretches.push_back({.begin = s.range.begin,
+                         .end = s.range.end,
+                         .learning_rate = scalars.learning_rate_pointer(s.group),
+                         .weight_decay = options_.group(s.group).weight_decay,
+                         .grad = s.grads->raw(),
+                         .grad_type = s.grads->dtype()});
   Device& device = block_.device();
-  const float* grad = block_.grads().data<float>();
+  const float* grad_factor = scale ? scale->inverse() : nullptr;
   const std::int32_t* found_inf = scale ? scale->found_inf() : nullptr;
   float *value = block_.values().data<float>(), *first = first_.data<float>();
   if (options_.kind == "sgd") {
-    const kernels::SgdArgs args{.grad = grad,
-                                .value = value,
+    const kernels::SgdArgs args{.value = value,
                                 .buffer = options_.momentum > 0 ? first : nullptr,
+                                .grad_factor = grad_factor,
                                 .found_inf = found_inf,
                                 .momentum = options_.momentum};
     return in_launches(stretches, args, [&](const auto& a) { device.run([&](auto exec) { kernels::sgd(a, exec); }); });
   }
   const kernels::AdamArgs args{
-      .grad = grad,
       .value = value,
       .m = first,
       .v = second_.data<float>(),
       .step = scale ? scale->updates() : scalars.updates_pointer(),
+      .grad_factor = grad_factor,
       .found_inf = found_inf,
       .beta1 = options_.beta1,
       .beta2 = options_.beta2,
@@ -73,23 +77,30 @@ void Optimizer::step(const StepScalars& scalars, const LossScale* scale) {
   in_launches(stretches, args, [&](const auto& a) { device.run([&](auto exec) { kernels::adam(a, exec); }); });
 }
 
+void Optimizer::visit_state(StateVisitor& visitor) {
+  for (const auto& [name, moments] : {std::pair{"optim.m.", &first_}, std::pair{"optim.v.", &second_}}) {
+    if (moments->numel() == 0) continue;
+    for (const Parameter& p : block_.parameters()) {
+      Tensor of = moments->rows(p.place.begin, p.place.begin + p.shape.numel()).view(p.shape);
+      visitor.tensor(name + p.name, of);
+    }
+  }
+}
+
 // Frozen parameters keep their place in the flat arrays; the update runs over the trained stretches between them.
 std::vector<Optimizer::Stretch> Optimizer::trained_stretches() const {
   std::vector<Stretch> stretches;
-  for (int i = 0; i < kParameterGroups; ++i) {
-    const auto group = static_cast<ParameterGroup>(i);
-    bool open = false;
-    for (const Parameter& parameter : block_.parameters()) {
-      if (parameter.group != group) continue;
-      if (parameter.trainable == Trainable::no) {
-        open = false;
-      } else if (open) {
-        stretches.back().range.end = parameter.place.end;
-      } else {
-        stretches.push_back({group, parameter.place});
-        open = true;
+  for (const Parameter* parameter : block_.in_order()) {
+    if (parameter->trainable == Trainable::no) continue;
+    const Tensor* grads = &block_.grads_of(*parameter);
+    if (!stretches.empty()) {
+      Stretch& last = stretches.back();
+      if (last.group == parameter->group && last.grads == grads && last.range.end == parameter->place.begin) {
+        last.range.end = parameter->place.end;
+        continue;
       }
     }
+    stretches.push_back({parameter->group, parameter->place, grads});
   }
   return stretches;
 }

@@ -58,13 +58,16 @@ class Optimizer {
   /// Moments in the order of the flat block: m and v of Adam; the momentum buffer (and none) of SGD.
   Tensor& first_moment() { return first_; }
   Tensor& second_moment() { return second_; }
+  /// The moments by parameter: optim.m.<name> and, of Adam, optim.v.<name>.
+  void visit_state(StateVisitor& visitor);
   const OptimizerOptions& options() const { return options_; }
 
  private:
-  /// Trained parameters of one group that lie side by side.
+  /// Trained parameters of one group that lie side by side, as do their gradients.
   struct Stretch {
     ParameterGroup group;
     ParameterRange range;
+    const Tensor* grads;
   };
   std::vector<Stretch> trained_stretches() const;
 

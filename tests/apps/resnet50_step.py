@@ -54,7 +54,8 @@ class Counts:
         for kind, name in (("forward", "conv_forward"), ("data", "conv_backward_data"), ("weight", "conv_backward_weight")):
             if data or kind != "data":
                 self.multiplications[kind] += result * kernel * kernel * channels
-                self.add(name, moved)
+                # Separate kernels convert a gradient of 16 bits.
+                self.add(name, moved, moved + (6 * weights if kind == "weight" and self.size == 2 else 0))
         self.add("batch_norm_statistics", self.size * result)
         return result
 

@@ -3,6 +3,7 @@
 #include "kernels/adam.h"
 #include "kernels/ema.h"
 #include "kernels/sgd.h"
+#include "tests/half_arrays.h"
 #include "tests/kernels/kernel_case.h"
 #include "tests/kernels/optimizer_golden.h"
 
@@ -40,7 +41,7 @@ TEST_P(OptimizerTest, AdamAndAdamWFollowTheReference) {
                                              .decoupled = decay == WeightDecay::decoupled};
         for (int step = 1; step <= 4; ++step) {
           const auto grad = gradients(n, step);
-          args.grad = memory.put(grad, misalign);
+          args.stretches[0].grad = memory.put(grad, misalign);
           args.step = memory.put_one<std::uint64_t>(static_cast<std::uint64_t>(step));
           memory.run([&](auto exec) { adam(args, exec); });
           for (std::size_t i = 0; i < value.size(); ++i) {
@@ -60,14 +61,14 @@ TEST_P(OptimizerTest, AdamLeavesWhatLiesBetweenStretches) {
     const auto start = random_floats(2000, 1), grad = random_floats(2000, 2);
     const std::vector<float> zero(2000, 0.0f);
     AdamArgs together{.count = 3,
-                      .grad = memory.put(grad),
                       .value = memory.put(start),
                       .m = memory.put(zero),
                       .v = memory.put(zero),
                       .step = memory.put_one<std::uint64_t>(1)};
-    const std::array<UpdateStretch, 3> stretches{{{4 + shift, 1500, memory.put_one(kRate), 0.1},
-                                                  {1504, 1504, memory.put_one(kRate), 0},
-                                                  {1600 + shift, 1603 + shift, memory.put_one(2 * kRate), 0}}};
+    const float* gradients = memory.put(grad);
+    const std::array<UpdateStretch, 3> stretches{{{4 + shift, 1500, memory.put_one(kRate), 0.1, gradients},
+                                                  {1504, 1504, memory.put_one(kRate), 0, gradients},
+                                                  {1600 + shift, 1603 + shift, memory.put_one(2 * kRate), 0, gradients}}};
     std::copy(stretches.begin(), stretches.end(), together.stretches.begin());
     memory.run([&](auto exec) { adam(together, exec); });
     std::vector<double> value = to_double(start), m(2000, 0), v(2000, 0);
@@ -91,11 +92,11 @@ TEST_P(OptimizerTest, SgdLeavesWhatLiesBetweenStretches) {
   for (const std::int64_t shift : {0, 1}) {
     CaseMemory memory(GetParam());
     const auto start = random_floats(2000, 1), before = random_floats(2000, 3), grad = random_floats(2000, 2);
-    SgdArgs together{
-        .count = 3, .grad = memory.put(grad), .value = memory.put(start), .buffer = memory.put(before), .momentum = 0.9f};
-    const std::array<UpdateStretch, 3> stretches{{{4 + shift, 1500, memory.put_one(kRate), 0.1},
-                                                  {1504, 1504, memory.put_one(kRate), 0},
-                                                  {1600 + shift, 1603 + shift, memory.put_one(2 * kRate), 0}}};
+    SgdArgs together{.count = 3, .value = memory.put(start), .buffer = memory.put(before), .momentum = 0.9f};
+    const float* gradients = memory.put(grad);
+    const std::array<UpdateStretch, 3> stretches{{{4 + shift, 1500, memory.put_one(kRate), 0.1, gradients},
+                                                  {1504, 1504, memory.put_one(kRate), 0, gradients},
+                                                  {1600 + shift, 1603 + shift, memory.put_one(2 * kRate), 0, gradients}}};
     std::copy(stretches.begin(), stretches.end(), together.stretches.begin());
     memory.run([&](auto exec) { sgd(together, exec); });
     std::vector<double> value = to_double(start), buffer = to_double(before);
@@ -131,7 +132,7 @@ TEST_P(OptimizerTest, SgdFollowsTheReference) {
         std::vector<float> naive = start, naive_buffer = zero;
         for (int step = 1; step <= 4; ++step) {
           const auto grad = gradients(n, step);
-          args.grad = memory.put(grad, misalign);
+          args.stretches[0].grad = memory.put(grad, misalign);
           memory.run([&](auto exec) { sgd(args, exec); });
           for (std::size_t i = 0; i < value.size(); ++i) {
             reference::sgd_step<double>(static_cast<double>(kRate), static_cast<double>(momentum), static_cast<double>(kDecay),
@@ -161,7 +162,7 @@ TEST_P(OptimizerTest, ThreeStepsOfPyTorch) {
   SgdArgs momentum{.value = memory.put(start), .buffer = memory.put(zero), .momentum = 0.9f};
   momentum.stretches[0] = {0, 4, rate, static_cast<double>(kDecay)};
   for (std::uint64_t step = 1; step <= 3; ++step) {
-    coupled.grad = decoupled.grad = momentum.grad =
+    coupled.stretches[0].grad = decoupled.stretches[0].grad = momentum.stretches[0].grad =
         memory.put(std::vector<float>(golden::kGrads[step - 1], golden::kGrads[step - 1] + 4));
     coupled.step = decoupled.step = memory.put_one(step);
     memory.run([&](auto exec) {
@@ -175,6 +176,62 @@ TEST_P(OptimizerTest, ThreeStepsOfPyTorch) {
   expect_golden(memory.get(momentum.value, 4), golden::kSgd);
 }
 
+/// Two stretches of one launch, float32 gradients and `Half` ones, all times a factor, which the reference multiplies before.
+template <class Half>
+void expect_halves_times_a_factor(Place place, DType type, std::int64_t begin) {
+  constexpr std::int64_t kCount = 1100, kFirst = 520;
+  constexpr float kFactor = 0.125f, kMomentum = 0.5f;
+  constexpr double kRateOf = static_cast<double>(kRate), kMomentumOf = static_cast<double>(kMomentum);
+  CaseMemory memory(place);
+  const auto start = random_floats(kCount, 6), wide = random_floats(kCount, 8);
+  const auto half = testing::narrowed<Half>(random_floats(kCount, 7));
+  const float *rate = memory.put_one(kRate), *factor = memory.put_one(kFactor);
+  const std::vector<float> squares(static_cast<std::size_t>(kCount), 0.5f);
+  std::array<UpdateStretch, kUpdateStretches> stretches{};
+  stretches[0] = {0, kFirst, rate, 0.125, memory.put(wide), DType::f32};
+  stretches[1] = {begin, kCount, rate, 0, memory.put(half), type};
+  const AdamArgs adam_args{.stretches = stretches,
+                           .count = 2,
+                           .value = memory.put(start),
+                           .m = memory.put(start),
+                           .v = memory.put(squares),
+                           .step = memory.put_one<std::uint64_t>(3),
+                           .grad_factor = factor};
+  const SgdArgs sgd_args{.stretches = stretches,
+                         .count = 2,
+                         .value = memory.put(start),
+                         .buffer = memory.put(start),
+                         .grad_factor = factor,
+                         .momentum = kMomentum};
+  memory.run([&](auto exec) { adam(adam_args, exec), sgd(sgd_args, exec); });
+
+  std::vector<double> by_adam = to_double(start), by_sgd = by_adam;
+  std::vector<float> naive_adam = start, naive_sgd = start;
+  for (std::int64_t at = 0; at < kCount; ++at) {
+    if (at >= kFirst && at < begin) continue;
+    const auto i = static_cast<std::size_t>(at);
+    const float g = (at < kFirst ? wide[i] : to_float(half[i])) * kFactor;
+    const double decay = at < kFirst ? 0.125 : 0, exact = static_cast<double>(g);
+    double m = static_cast<double>(start[i]), v = 0.5, buffer = m;
+    float naive_m = start[i], naive_v = 0.5f, naive_buffer = start[i];
+    const reference::AdamOptions options{.rate = kRateOf, .decay = decay};
+    reference::adam_step(options, 3, exact, by_adam[i], m, v);
+    reference::adam_step(options, 3, g, naive_adam[i], naive_m, naive_v);
+    reference::sgd_step<double>(kRateOf, kMomentumOf, decay, 2, exact, by_sgd[i], buffer);
+    reference::sgd_step<float>(kRate, kMomentum, static_cast<float>(decay), 2, g, naive_sgd[i], naive_buffer);
+  }
+  expect_close(memory.get(adam_args.value, kCount), by_adam, naive_adam);
+  expect_close(memory.get(sgd_args.value, kCount), by_sgd, naive_sgd);
+}
+
+TEST_P(OptimizerTest, ReadsGradientsOf16BitsTimesAFactor) {
+  for (const std::int64_t begin : {520, 521, 524}) {
+    SCOPED_TRACE(begin);
+    expect_halves_times_a_factor<bf16>(GetParam(), DType::bf16, begin);
+    expect_halves_times_a_factor<f16>(GetParam(), DType::f16, begin);
+  }
+}
+
 TEST_P(OptimizerTest, FoundInfinitySkipsTheUpdate) {
   CaseMemory memory(GetParam());
   const auto start = random_floats(9, 3);
@@ -184,14 +241,11 @@ TEST_P(OptimizerTest, FoundInfinitySkipsTheUpdate) {
   for (const std::int32_t found : {2, 0}) {
     const std::int32_t* flag = memory.put_one(found);
     memory.run([&](auto exec) {
-      adam({.stretches = {{{0, 9, rate, 0}}}, .grad = grad, .value = value, .m = m, .v = v, .step = step, .found_inf = flag},
-           exec);
+      adam({.stretches = {{{0, 9, rate, 0, grad}}}, .value = value, .m = m, .v = v, .step = step, .found_inf = flag}, exec);
     });
     EXPECT_EQ(memory.get(value, 9) == start, found != 0);
     value = memory.put(start);
-    memory.run([&](auto exec) {
-      sgd({.stretches = {{{0, 9, rate, 0}}}, .grad = grad, .value = value, .found_inf = flag}, exec);
-    });
+    memory.run([&](auto exec) { sgd({.stretches = {{{0, 9, rate, 0, grad}}}, .value = value, .found_inf = flag}, exec); });
     EXPECT_EQ(memory.get(value, 9) == start, found != 0);
   }
 }

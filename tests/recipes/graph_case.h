@@ -27,15 +27,28 @@ inline std::function<void(TrainOptions&)> loss(const char* name) {
   };
 }
 
-inline std::function<void(TrainOptions&)> recipe(const char* name) {
-  return [name](TrainOptions& options) { options.recipe = name; };
+inline std::function<void(TrainOptions&)> recipe(const char* name, const char* precision = "fp32") {
+  return [name, precision](TrainOptions& options) {
+    options.recipe = name;
+    options.precision = precision;
+  };
 }
 
 /// Two clusters, found by the index of the CPU: what is counted is the step.
-inline void dac(TrainOptions& options) {
-  options.recipe = "dac";
-  options.dac.kmeans.clusters = 2;
-  options.dac.kmeans.retriever.faiss = "cpu";
+inline std::function<void(TrainOptions&)> dac(const char* precision = "fp32") {
+  return [precision](TrainOptions& options) {
+    recipe("dac", precision)(options);
+    options.dac.kmeans.clusters = 2;
+    options.dac.kmeans.retriever.faiss = "cpu";
+  };
+}
+
+/// A bank of 48 images and batches of 8.
+inline std::function<void(TrainOptions&)> sndl(const char* precision = "fp32") {
+  return [precision](TrainOptions& options) {
+    recipe("sndl", precision)(options);
+    options.sampler.batch_size = 8;
+  };
 }
 
 inline const std::vector<GraphCase>& graph_cases() {
@@ -59,9 +72,13 @@ inline const std::vector<GraphCase>& graph_cases() {
        }},
       {"baseline_recompute", [](TrainOptions& options) { options.recompute = "activations"; }},
       {"bier", recipe("bier")},
-      {"dac", dac},
+      {"bier_fp16", recipe("bier", "fp16")},
+      {"dac", dac()},
+      {"dac_bf16", dac("bf16")},
       {"diva", recipe("diva")},
-      {"sndl", [](TrainOptions& options) { options.recipe = "sndl", options.sampler.batch_size = 8; }},
+      {"diva_fp16", recipe("diva", "fp16")},
+      {"sndl", sndl()},
+      {"sndl_bf16", sndl("bf16")},
   };
   return all;
 }

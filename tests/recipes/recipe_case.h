@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -18,6 +19,7 @@
 #include "data/scenes.h"
 #include "engine/dist/ranks.h"
 #include "recipes/step.h"
+#include "tests/half_arrays.h"
 
 namespace swath::testing {
 
@@ -70,14 +72,25 @@ struct StateBytes : StateVisitor {
   std::map<std::string, std::vector<std::byte>> values;
 };
 
+/// A tensor of any floating type, times a factor.
+inline std::vector<float> floats_of(const Tensor& tensor, float factor) {
+  std::vector<float> values;
+  if (tensor.dtype() == DType::bf16) values = widened(tensor.to_host<kernels::bf16>());
+  if (tensor.dtype() == DType::f16) values = widened(tensor.to_host<kernels::f16>());
+  if (tensor.dtype() == DType::f32) values = tensor.to_host<float>();
+  for (float& value : values) value *= factor;
+  return values;
+}
+
 /// A recipe of type R (Recipe: the one that options.recipe names) and steps of it, without a trainer. Several ranks with the
 /// device "cuda" have a GPU each.
 template <class R>
 struct RecipeBench {
-  explicit RecipeBench(const TrainOptions& with, const std::string& device_name = "cpu", Communicator& of = sole_rank())
+  explicit RecipeBench(const TrainOptions& with, const std::string& device_name = "cpu", Communicator& of = sole_rank(),
+                       const std::shared_ptr<Allocator>& memory = nullptr)
       : options(with),
         ranks(of),
-        device(Device::open(device_of_rank(device_name, ranks), device_options(with))),
+        device(open(device_of_rank(device_name, ranks), device_options(with), memory)),
         joined(join_devices(ranks, *device)),
         data(open_or_pack(options.data, options.pack)),
         owned(make({*device, block, options, data.train, joined ? *joined : ranks})),
@@ -89,6 +102,10 @@ struct RecipeBench {
                                        joined ? *joined : ranks);
   }
 
+  static std::unique_ptr<Device> open(const std::string& name, DeviceOptions made, const std::shared_ptr<Allocator>& memory) {
+    made.allocator = memory;
+    return Device::open(name, made);
+  }
   static std::unique_ptr<R> make(const RecipeContext& context) {
     if constexpr (std::is_same_v<R, Recipe>) {
       return make_recipe(context);
@@ -118,9 +135,17 @@ struct RecipeBench {
     step->run(batch);
     return step->drain().back().values;
   }
-  /// Adds every gradient, as "d <name>", and every running statistic.
+  /// Of the last step, as the optimiser reads it.
+  Tensor gradient_of(const Parameter& p) const {
+    return block.grads_of(p).rows(p.place.begin, p.place.begin + p.shape.numel());
+  }
+  /// Adds every gradient of the last step, as "d <name>", and every running statistic.
   void add_tensors(std::map<std::string, std::vector<float>>& tensors) const {
-    for (const Parameter& p : block.parameters()) tensors["d " + p.name] = p.grad.to_host<float>();
+    StateBytes kept;
+    step->visit_state(kept);
+    kernels::LossScaleState scale{.inverse = 1};
+    if (!kept.values.empty()) std::memcpy(&scale, kept.values.at("loss_scale").data(), sizeof scale);
+    for (const Parameter& p : block.parameters()) tensors["d " + p.name] = floats_of(gradient_of(p), scale.inverse);
     for (const Buffer& b : block.buffers()) tensors[b.name] = b.value.to_host<float>();
   }
 
@@ -134,6 +159,10 @@ struct RecipeBench {
          {std::pair{"values", block.values()}, std::pair{"grads", block.grads()}, std::pair{"buffers", block.buffer_values()},
           std::pair{"m", optimizer->first_moment()}, std::pair{"v", optimizer->second_moment()}})
       bytes.tensor(name, tensor);
+    for (const Parameter& p : block.parameters()) {
+      Tensor gradient = gradient_of(p);
+      bytes.tensor("d " + p.name, gradient);
+    }
     return bytes.values;
   }
 
@@ -167,13 +196,16 @@ inline void expect_close(const std::map<std::string, std::vector<float>>& got,
 }
 
 /// What a simulator counted in a later step: no memory taken or given, no waiting, so many copies from the host.
+inline void expect_no_waits(const nlohmann::json& counts) {
+  for (const char* none : {"allocations", "allocations_async", "frees", "memcpy_d2h", "sync_stream", "sync_device",
+                           "sync_event", "sync_blocking_memcpy", "sync_free"})
+    EXPECT_EQ(counts.at(none), 0) << none;
+}
+
+/// The same, with so many copies from the host.
 inline void expect_no_waits(const nlohmann::json& counts, std::int64_t copies_from_host) {
-  EXPECT_EQ(counts.at("allocations"), 0);
-  EXPECT_EQ(counts.at("frees"), 0);
-  for (const char* wait : {"sync_stream", "sync_device", "sync_event", "sync_blocking_memcpy"})
-    EXPECT_EQ(counts.at(wait), 0) << wait;
+  expect_no_waits(counts);
   EXPECT_EQ(counts.at("memcpy_h2d"), copies_from_host);
-  EXPECT_EQ(counts.at("memcpy_d2h"), 0);
 }
 
 }  // namespace swath::testing

@@ -14,7 +14,7 @@ class Recompute : public testing::SceneTest, public ::testing::WithParamInterfac
 
   static std::map<std::string, std::vector<std::byte>> state(const char* recipe, const char* recompute) {
     TrainOptions options = testing::graph_options({recipe, testing::recipe(recipe)}, small_options());
-    if (options.recipe == "dac") testing::dac(options);
+    if (options.recipe == "dac") testing::dac()(options);
     options.sampler.batch_size = 8;
     options.recompute = recompute;
     testing::RecipeBench<Recipe> bench(options);

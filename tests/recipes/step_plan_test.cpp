@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -40,6 +41,15 @@ TEST_P(StepPlanOf, HasTheKernelsOfTheRecordedGraph) {
 
 INSTANTIATE_TEST_SUITE_P(Recipes, StepPlanOf, ::testing::ValuesIn(graph_cases()),
                          [](const auto& test) { return std::string(test.param.name); });
+
+TEST(StepCounts, AreThoseOfTheCases) {
+  std::ifstream file(SWATH_STEP_COUNTS);
+  const nlohmann::json counts = nlohmann::json::parse(file);
+  std::set<std::string> kept, wanted;
+  for (const auto& item : counts.items()) kept.insert(item.key());
+  for (const GraphCase& of : graph_cases()) wanted.insert(of.name);
+  EXPECT_EQ(kept, wanted);
+}
 
 TEST(DryDevice, TakesDownCopiesAndFillsAndGivesZeros) {
   StepLedger ledger;

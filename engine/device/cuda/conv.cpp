@@ -130,9 +130,9 @@ void Convolutions::backward_data_masked(const ConvGeometry& geometry, void* dy, 
           arrays);
 }
 
-void Convolutions::backward_weight(const ConvGeometry& geometry, void* x, const InputNorm& norm, void* dy, float* dw,
+void Convolutions::backward_weight(const ConvGeometry& geometry, void* x, const InputNorm& norm, void* dy, const Tensor& dw,
                                    GradMode mode) {
-  weight_gradient(geometry, dw, mode, pool_, kernels::CudaStream{context_->stream()}, [&](void* to) {
+  weight_gradient(geometry.dtype, dw, mode, pool_, kernels::CudaStream{context_->stream()}, [&](void* to) {
     ConvArrays arrays = arrays_of(x, to, dy);
     put(arrays, norm);
     execute({.geometry = geometry, .pass = ConvPass::backward_weight, .fusion = fusion_of(norm, ConvFusion::none)}, arrays);

@@ -24,8 +24,8 @@ class Convolutions {
   void forward_normal(const ConvGeometry& geometry, void* x, const InputNorm& norm, void* w, void* y, float* sums);
   void backward_data(const ConvGeometry& geometry, void* dy, void* w, void* dx);
   void backward_data_masked(const ConvGeometry& geometry, void* dy, void* w, const OutputMask& mask, void* dx);
-  /// `dw` is float32, whatever the activations are. Without a scale, `norm` takes x as it is.
-  void backward_weight(const ConvGeometry& geometry, void* x, const InputNorm& norm, void* dy, float* dw, GradMode mode);
+  /// `dw` is float32 or of the activations' type. Without a scale, `norm` takes x as it is.
+  void backward_weight(const ConvGeometry& geometry, void* x, const InputNorm& norm, void* dy, const Tensor& dw, GradMode mode);
 
   /// From now on plans that are executed are appended to `list`, until it is null: captured work needs the code of its plans.
   void keep_plans(std::vector<std::shared_ptr<const void>>* list) { kept_ = list; }

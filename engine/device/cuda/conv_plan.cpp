@@ -39,7 +39,7 @@ struct ConvPlan::Impl {
   fe::error_t build(const ConvProblem& problem, fe::HeurMode_t mode) {
     if (auto status = graph.create_execution_plans({mode}); status.is_bad()) return status;
     graph.deselect_numeric_notes(unwanted_notes(problem));
-    if (problem.fusion != ConvFusion::none) graph.deselect_behavior_notes({fe::BehaviorNote_t::RUNTIME_COMPILATION});
+    graph.deselect_behavior_notes({fe::BehaviorNote_t::RUNTIME_COMPILATION});
     return graph.build_plans(fe::BuildPlanPolicy_t::HEURISTICS_CHOICE);
   }
 
@@ -119,8 +119,6 @@ std::string ConvPlan::engine() const {
   std::string name;
   return impl_->graph.get_plan_name(name).is_good() ? name : "unknown";
 }
-
-std::int64_t ConvPlan::candidates() const { return impl_->graph.get_execution_plan_count(); }
 
 void ConvPlan::choose_fastest(cudnnHandle_t handle, const ConvArrays& arrays, void* workspace) {
   if (!impl_->open) return;

@@ -33,18 +33,17 @@ enum class ConvArray : std::int64_t {
 using ConvArrays = std::unordered_map<std::int64_t, void*>;
 
 /// Sums are float32 and deterministic: engines that cuDNN marks as nondeterministic or as reducing precision are left
-/// out, and with Float32Math::full those that use tensor cores or round inputs as well. With a fusion only engines are taken
-/// that need no compilation at run time.
+/// out, and with Float32Math::full those that use tensor cores or round inputs as well. No engine is compiled at run time.
 class ConvPlan {
  public:
   static constexpr std::int64_t kTuningWorkspace = std::int64_t{256} << 20;
 
-  /// For the device of `handle`. Throws UserError for a type other than f32, bf16 and f16, InternalError when cuDNN
-  /// offers no engine.
+  /// For the device of `handle`. Throws UserError for a type other than f32, bf16 and f16, DeviceError when cuDNN offers no
+  /// engine.
   static ConvPlan for_handle(const ConvProblem& problem, cudnnHandle_t handle);
   /// The engine of that name, as engine() gives it; nothing when cuDNN does not offer it for this problem.
   static std::optional<ConvPlan> of_engine(const ConvProblem& problem, cudnnHandle_t handle, const std::string& engine);
-  /// All that cuDNN offers without compiling at run time and within kTuningWorkspace bytes, for choose_fastest().
+  /// All that cuDNN offers within kTuningWorkspace bytes, for choose_fastest().
   static ConvPlan every_engine(const ConvProblem& problem, cudnnHandle_t handle);
   /// For a device described by cuDNN's JSON of device properties; needs no device, and cannot be executed.
   static ConvPlan for_description(const ConvProblem& problem, const std::string& device_json);
@@ -55,9 +54,8 @@ class ConvPlan {
 
   /// Of every_engine(): for the largest of them, until one is chosen.
   std::int64_t workspace_bytes() const;
-  /// cuDNN's name of the chosen engine and how many the heuristics offered.
+  /// cuDNN's name of the chosen engine.
   std::string engine() const;
-  std::int64_t candidates() const;
 
   /// Times each engine of every_engine() on these arrays, waiting for the device, and keeps the fastest.
   void choose_fastest(cudnnHandle_t handle, const ConvArrays& arrays, void* workspace);

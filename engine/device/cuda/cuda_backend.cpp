@@ -40,10 +40,10 @@ void CudaBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor&
 void CudaBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                        GradMode mode) {
   expect_possible(geometry);
-  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, DType::f32);
+  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, geometry.dtype);
   context_->make_current();
   if (geometry.n) {
-    convolutions_.backward_weight(geometry, x.raw(), {}, dy.raw(), dw.data<float>(), mode);
+    convolutions_.backward_weight(geometry, x.raw(), {}, dy.raw(), dw, mode);
   } else if (mode == GradMode::overwrite) {
     dw.fill_zero();
   }
@@ -75,11 +75,11 @@ void CudaBackend::conv_backward_weight_normal(const ConvGeometry& geometry, cons
                                               const Tensor& dy, const Tensor& dw, GradMode mode) {
   if (geometry.n == 0) return conv_backward_weight(geometry, x, dy, dw, mode);
   expect_possible(geometry);
-  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, DType::f32);
+  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, geometry.dtype);
   expect_norm(norm, geometry);
   SWATH_CHECK(!norm.residual.defined(), "a weight gradient takes no residual");
   context_->make_current();
-  convolutions_.backward_weight(geometry, x.raw(), norm, dy.raw(), dw.data<float>(), mode);
+  convolutions_.backward_weight(geometry, x.raw(), norm, dy.raw(), dw, mode);
 }
 
 void CudaBackend::gemm(const Gemm& gemm) {

@@ -17,6 +17,12 @@ std::string text_of(const ConvGeometry& g) {
   return fmt::format("{}×{}×{}×{} > {}, {}×{}/{} {}", g.n, g.h, g.w, g.c, g.k, g.r, g.s, g.stride, kernels::name_of(g.dtype));
 }
 
+/// Separate kernels convert every gradient of weights to float32.
+double unfused_conversion(const ConvGeometry& g, const Tensor& dw) {
+  const auto bytes = static_cast<double>(kernels::size_of(g.dtype) + sizeof(float));
+  return dw.dtype() == DType::f32 ? 0 : bytes * static_cast<double>(dw.numel());
+}
+
 /// Copies from page-locked memory on a stream of their own.
 class DryCopies final : public HostCopies {
  public:
@@ -73,10 +79,11 @@ void DryBackend::conv_backward_data(const ConvGeometry& geometry, const Tensor& 
 
 void DryBackend::conv_backward_weight(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, const Tensor& dw,
                                       GradMode mode) {
-  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, DType::f32);
+  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, geometry.dtype);
   if (geometry.n == 0) return;
-  weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_},
-                  [&](void*) { convolve({.geometry = geometry, .pass = ConvPass::backward_weight}); });
+  weight_gradient(geometry.dtype, dw, mode, pool_, kernels::DryRun{&ledger_}, [&](void*) {
+    convolve({.geometry = geometry, .pass = ConvPass::backward_weight}, {.unfused = unfused_conversion(geometry, dw)});
+  });
 }
 
 // Separate kernels: the result is read for its statistics; x is read and normalised, a residual is added (and normalised as
@@ -114,12 +121,12 @@ void DryBackend::conv_backward_data_masked(const ConvGeometry& geometry, const T
 
 void DryBackend::conv_backward_weight_normal(const ConvGeometry& geometry, const Tensor& x, const InputNorm& norm,
                                              const Tensor& dy, const Tensor& dw, GradMode mode) {
-  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, DType::f32);
+  expect_arrays(ConvPass::backward_weight, geometry, x, dw, dy, geometry.dtype);
   expect_norm(norm, geometry);
   if (geometry.n == 0) return;
-  weight_gradient(geometry, dw.data<float>(), mode, pool_, kernels::DryRun{&ledger_}, [&](void*) {
+  weight_gradient(geometry.dtype, dw, mode, pool_, kernels::DryRun{&ledger_}, [&](void*) {
     convolve({.geometry = geometry, .pass = ConvPass::backward_weight, .fusion = fusion_of(norm, ConvFusion::none)},
-             {.name = "conv_backward_weight_normal"});
+             {.name = "conv_backward_weight_normal", .unfused = unfused_conversion(geometry, dw)});
   });
 }
 
