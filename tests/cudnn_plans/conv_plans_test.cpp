@@ -151,6 +151,7 @@ TEST(ConvPlans, EveryFusedConvolutionOfEveryNetworkHasOneOnAnH100) {
     }
   }
   EXPECT_EQ(graphs, 648);
+  EXPECT_LE(largest_workspace, std::int64_t{19} << 20);
   std::printf("fused: %d graphs, largest workspace %.0f MiB\n", graphs,
               static_cast<double>(largest_workspace) / (1024.0 * 1024.0));
 }

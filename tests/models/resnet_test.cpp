@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 #include <map>
 
 #include "engine/io/safetensors.h"
@@ -51,13 +52,15 @@ TEST_P(ResNetGolden, ForwardGradientsAndRunningStatistics) {
   const Tensor images = Tensor::from_host(*device, image_shape, values("images", image_shape));
 
   // Against PyTorch's own float32 errors. Behind dozens of layers a single tensor's error is a draw, which two roundings of
-  // the same quality can make several times apart; all together they cannot.
+  // the same quality can make several times apart; all together they cannot. Direct convolutions round as PyTorch's do.
+  const bool direct = std::getenv("SWATH_DIRECT_CONV") != nullptr;
+  const double times = direct ? 2 : 5, median_times = direct ? 1.1 : 1.5;
   std::vector<double> ratios;
   const auto check = [&](const std::string& name, const Tensor& got) {
     const std::vector<double> in_torch_order = golden::to_torch_layout(got.to_host<float>(), got.shape());
     const double error = relative_error(in_torch_order, file.to_float(name));
     const auto torch_error = static_cast<double>(file.to_float(name + ".torch_error")[0]);
-    EXPECT_LE(error, std::max(1e-4, 5 * torch_error)) << name;
+    EXPECT_LE(error, std::max(1e-4, times * torch_error)) << name;
     ratios.push_back(error / torch_error);
   };
   {
@@ -74,7 +77,7 @@ TEST_P(ResNetGolden, ForwardGradientsAndRunningStatistics) {
   for (const Parameter& p : block.parameters()) check("d." + torch_name(p.name), p.grad);
   for (const Buffer& b : block.buffers()) check(torch_name(b.name), b.value);
   std::nth_element(ratios.begin(), ratios.begin() + static_cast<std::ptrdiff_t>(ratios.size() / 2), ratios.end());
-  EXPECT_LE(ratios[ratios.size() / 2], 1.5) << "the median";
+  EXPECT_LE(ratios[ratios.size() / 2], median_times) << "the median";
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, ResNetGolden,

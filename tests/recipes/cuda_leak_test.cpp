@@ -15,5 +15,7 @@ class CudaLeak : public testing::LeakCase {
 
 TEST_F(CudaLeak, ReplayedStepsAndValidations) { expect_constant(train("cuda", 24, 3, true)); }
 
+TEST_F(CudaLeak, ReplayedStepsOfAWholeNetwork) { expect_constant(train("cuda", 24, 3, false)); }
+
 }  // namespace
 }  // namespace swath

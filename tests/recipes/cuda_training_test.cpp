@@ -1,5 +1,5 @@
-// Trainings of a few dozen replayed steps on a CUDA device, real or simulated: the loss falls as on the CPU, in float32 and in
-// float16, there also with convolutions that normalise.
+// Trainings of a few dozen replayed steps on a CUDA device, real or simulated: the loss falls as on the CPU, in float32,
+// bfloat16 and float16, there also with convolutions that normalise.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,7 +10,7 @@
 namespace swath {
 namespace {
 
-constexpr std::size_t kSteps = 20, kPart = 5;
+constexpr std::size_t kSteps = 36, kPart = 5;
 
 struct Arithmetic {
   const char *name, *precision = name, *pipeline = "off";
@@ -66,7 +66,8 @@ TEST_P(CudaTraining, TheLossFallsAsOnTheCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(, CudaTraining,
-                         ::testing::Values(Arithmetic{"fp32"}, Arithmetic{"fp16"}, Arithmetic{"conv_pipeline", "fp16", "on"}),
+                         ::testing::Values(Arithmetic{"fp32"}, Arithmetic{"bf16"}, Arithmetic{"fp16"},
+                                           Arithmetic{"conv_pipeline", "fp16", "on"}),
                          [](const auto& param) { return param.param.name; });
 
 }  // namespace

@@ -7,17 +7,9 @@ namespace {
 
 class LeakTest : public testing::LeakCase {};
 
-TEST_F(LeakTest, ManyStepsOfAHead) {
-  const std::vector<testing::Held> held = train("cpu", 2000, 20, true);
-  expect_constant(held);
-  EXPECT_LT(held.back().process, held.front().process + 1000000);
-}
+TEST_F(LeakTest, ManySteps) { expect_constant(train("cpu", 2000, 20, false)); }
 
-TEST_F(LeakTest, StepsOfAWholeNetwork) {
-  const std::vector<testing::Held> held = train("cpu", 200, 10, false);
-  expect_constant(held);
-  EXPECT_LT(held.back().process, held.front().process + 1000000);
-}
+TEST_F(LeakTest, StepsOfAHead) { expect_constant(train("cpu", 200, 10, true)); }
 
 }  // namespace
 }  // namespace swath

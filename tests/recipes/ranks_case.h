@@ -127,12 +127,13 @@ class RankedScenes : public SceneTest {
   }
 
   /// Gradients, running statistics and logged ones of every step, but for rounding.
-  static void expect_same_steps(const Outcome& shared, const Outcome& alone) {
+  static void expect_same_steps(const Outcome& shared, const Outcome& alone, double tolerance = 1e-5) {
     for (std::size_t step = 0; step < alone.steps.size(); ++step) {
       SCOPED_TRACE("step " + std::to_string(step));
-      expect_close(shared.steps[step], alone.steps[step], 1e-5);
+      expect_close(shared.steps[step], alone.steps[step], tolerance);
       for (std::size_t i = 0; i < alone.statistics[step].size(); ++i)
-        EXPECT_NEAR(shared.statistics[step][i], alone.statistics[step][i], 1e-5 * std::abs(alone.statistics[step][i]) + 1e-7);
+        EXPECT_NEAR(shared.statistics[step][i], alone.statistics[step][i],
+                    tolerance * std::abs(alone.statistics[step][i]) + 1e-7);
     }
   }
 };
