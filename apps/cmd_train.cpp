@@ -261,8 +261,6 @@ void run_train(const TrainArgs& args, Output& output) {
   if (!ranks->leads()) log::logger().set_level(spdlog::level::err);
   try {
     train(args, plan_run(args, first, *ranks), *ranks, output);
-  } catch (const RankError&) {
-    throw;
   } catch (...) {
     ranks->say_failed();
     throw;

@@ -410,11 +410,17 @@ struct Trainer::Impl {
           "{}, and a slice of the memory bank with it (nca.sharded); continue from the last checkpoint with "
           "--resume {}",
           what, run_dir.path().string());
-    const std::optional<std::uint64_t> saved = ranks.save_once([this] {
-      write_checkpoint();
-      take_over_logs();
-      return steps_done;
-    });
+    std::optional<std::uint64_t> saved;
+    try {
+      saved = ranks.save_once([this] {
+        write_checkpoint();
+        take_over_logs();
+        return steps_done;
+      });
+    } catch (const Error& error) {
+      return fmt::format("{}, and the run was not saved ({}); continue from the last checkpoint with --resume {}", what,
+                         error.what(), run_dir.path().string());
+    }
     if (!saved) return fmt::format("{}; continue from the last checkpoint with --resume {}", what, run_dir.path().string());
     return fmt::format("{}; saved after step {}, continue with --resume {}", what, *saved, run_dir.path().string());
   }

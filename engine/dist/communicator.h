@@ -79,8 +79,8 @@ class Communicator {
   /// What another thread calls, once, as soon as a rank is lost, until it is replaced (by null: nothing).
   virtual void on_loss(std::function<void()> /*call*/) {}
 
-  /// After RankError: the first of the ranks that are left calls `save`, which returns the step, and the others wait until it
-  /// has. The step that is saved, or none.
+  /// After RankError: the first of the ranks that are left calls `save`, which returns the step, and the others wait until one
+  /// has. The step that is saved, or none. What `save` throws passes through, and the next rank saves.
   virtual std::optional<std::uint64_t> save_once(const std::function<std::uint64_t()>& /*save*/) { return std::nullopt; }
   /// Before this rank ends by an error of its own.
   virtual void say_failed() {}

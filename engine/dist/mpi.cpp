@@ -89,13 +89,14 @@ class MpiCommunicator final : public Communicator {
     MPI_Comm_set_errhandler(world_, MPI_ERRORS_RETURN);
     if (alone()) return;
     watch_ = std::make_unique<RankWatch>(
-        rank(), size(), options.timeout, [this](const RankAddress& mine, std::vector<RankAddress>& all) {
+        rank(), size(), WatchOptions{.timeout = options.timeout},
+        [this](const RankAddress& mine, std::vector<RankAddress>& all) {
           check(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, all.data(), sizeof mine, MPI_BYTE, world_), "MPI_Allgather");
         });
   }
   /// A lost rank cannot take part in the end, and without it there is none.
   ~MpiCommunicator() override {
-    if (lost_)
+    if (lost_ || (watch_ && watch_->lost()))
       session_->abandon();
     else
       MPI_Comm_free(&world_);
@@ -107,7 +108,7 @@ class MpiCommunicator final : public Communicator {
     for (int tries = 0; !done(); ++tries) {
       if (tries < 1000) continue;
       std::this_thread::sleep_for(std::chrono::microseconds(20));
-      if (tries % 100 == 0) check_others();
+      if (watch_ && tries % 100 == 0) watch_->check();
     }
     if (watch_) watch_->leave();
   }
@@ -117,14 +118,7 @@ class MpiCommunicator final : public Communicator {
   }
 
   std::optional<std::uint64_t> save_once(const std::function<std::uint64_t()>& save) override {
-    // Whoever is waited for may be lost as well, and this rank then be the first.
-    while (!watch_->first_left()) {
-      if (const std::optional<std::uint64_t> step = watch_->wait_for_saved()) return step;
-      if (!watch_->first_left()) return std::nullopt;
-    }
-    const std::uint64_t step = save();
-    watch_->say_saved(step);
-    return step;
+    return watch_->save_once(save);
   }
 
   void say_failed() override {
@@ -238,19 +232,9 @@ class MpiCommunicator final : public Communicator {
     check(code, call);
   }
 
-  void check_others() {
-    if (!watch_) return;
-    try {
-      watch_->check();
-    } catch (const RankError&) {
-      lost_ = true;
-      throw;
-    }
-  }
-
   std::unique_ptr<Session> session_;
   std::unique_ptr<RankWatch> watch_;  // null: this is the only rank
-  bool lost_ = false;
+  bool lost_ = false;                 // a call failed, or this rank
   MPI_Comm world_ = MPI_COMM_NULL;
   std::vector<MPI_Request> under_way_;
 };

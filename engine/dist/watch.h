@@ -5,25 +5,25 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <string>
-#include <vector>
+
+#include "engine/dist/rank_sockets.h"
 
 namespace swath {
 
-/// Where a rank listens and who it is; equal in size on all ranks, so that it can be gathered as bytes.
-struct RankAddress {
-  char host[64] = {};
-  std::int32_t port = 0;
-  std::int32_t process = 0;
-  std::uint64_t token = 0;  // what a caller must show; that of rank 0 counts for all
+struct WatchOptions {
+  /// Seconds after which a rank is given up that says nothing, or that keeps another waiting. One that has said nothing for
+  /// half as long is not waited for any more.
+  double timeout = 1800;
+  /// A rank that is there to save may take so many seconds, or `timeout` where that is longer.
+  double patience = 60;
 };
 
-/// A thread of its own beats once a second to all others. The calls below are those of the thread that communicates.
+/// A thread of its own beats once a second to all others, and judges them. Time in which this process is stopped does not
+/// count. The calls below are those of the thread that communicates.
 class RankWatch {
  public:
-  /// `gather` brings every rank's address to all, in their order. Throws RankError when a rank cannot be reached.
-  RankWatch(int rank, int size, double timeout,
-            const std::function<void(const RankAddress& mine, std::vector<RankAddress>& all)>& gather);
+  /// Throws RankError when a rank cannot be reached.
+  RankWatch(int rank, int size, const WatchOptions& options, const GatherAddresses& gather);
   ~RankWatch();
   RankWatch(const RankWatch&) = delete;
   RankWatch& operator=(const RankWatch&) = delete;
@@ -31,17 +31,18 @@ class RankWatch {
   /// A call that needs the others begins, and is over.
   void enter();
   void leave();
-  /// While it waits: throws RankError when a rank is lost, or when this call has waited for `timeout` seconds.
-  void check();
+  /// Throws RankError when a rank is lost; this one counts as lost when the others have given it up.
+  void check() const;
+  /// Whether check() throws.
+  bool lost() const;
 
   /// What the thread calls, once, when a rank is lost; null: nothing. Waits for a call under way.
   void on_loss(std::function<void()> call);
 
-  /// After a loss. The first rank that is left is to save the run.
-  bool first_left() const;
-  /// The others wait until it has, and learn the step; none when it is gone too.
-  std::optional<std::uint64_t> wait_for_saved();
-  void say_saved(std::uint64_t step);
+  /// After a loss: the first of the ranks that are left calls `save`, which returns the step; the others wait until one has.
+  /// The step that is saved; none when nobody is left who could. An error of this rank that no other knows of ends the others
+  /// so, and this one is not to save.
+  std::optional<std::uint64_t> save_once(const std::function<std::uint64_t()>& save);
   /// This rank ends by an error of its own, not with its process's death.
   void say_failed();
 

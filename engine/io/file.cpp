@@ -21,6 +21,18 @@ std::string folder_of(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
+bool is_named(const FileDescriptor& file, const std::string& path) {
+  struct stat held {};
+  struct stat named {};
+  return ::fstat(file.get(), &held) == 0 && ::stat(path.c_str(), &named) == 0 && held.st_dev == named.st_dev &&
+         held.st_ino == named.st_ino;
+}
+
+/// Else it is locked.
+bool is_being_written(const FileDescriptor& file) {
+  return ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
 }  // namespace
 
 std::uint64_t checksum(const void* bytes, std::size_t count) { return XXH3_64bits(bytes, count); }
@@ -42,18 +54,27 @@ void sync_folder_of(const std::string& path) {
   if (folder.get() >= 0) ::fsync(folder.get());
 }
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".tmp") {
-  const auto make = [&] { return FileDescriptor(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)); };
-  file_ = make();
-  if (file_.get() < 0 && errno == EEXIST) {  // left by a killed process; a living one holds the folder's lock
-    ::unlink(temporary_.c_str());
-    file_ = make();
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) { open_temporary(); }
+
+void AtomicFile::open_temporary() {
+  for (int others = 0; file_.get() < 0;) {
+    temporary_ = others == 0 ? path_ + ".tmp" : fmt::format("{}.{}.tmp", path_, others);
+    FileDescriptor made(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (made.get() >= 0) {
+      ::flock(made.get(), LOCK_EX);
+      if (is_named(made, temporary_)) file_ = std::move(made);  // else it was taken for a leftover before it was locked
+    } else if (errno != EEXIST) {
+      fail("make");
+    } else if (const FileDescriptor found(::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC)); is_being_written(found)) {
+      ++others;
+    } else if (is_named(found, temporary_) || found.get() < 0) {  // left by a process that was killed
+      if (::unlink(temporary_.c_str()) != 0 && errno != ENOENT) fail("make");
+    }
   }
-  if (file_.get() < 0) fail("make");
 }
 
 AtomicFile::~AtomicFile() {
-  if (file_.get() >= 0) ::unlink(temporary_.c_str());
+  if (file_.get() >= 0 && is_named(file_, temporary_)) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::fail(const char* action) const {
@@ -76,6 +97,10 @@ void AtomicFile::write(const void* bytes, std::size_t count) {
 
 void AtomicFile::commit() {
   if (::fsync(file_.get()) != 0) fail("write");
+  if (!is_named(file_, temporary_)) {
+    errno = ESTALE;
+    fail("rename");
+  }
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("rename");
   file_ = FileDescriptor();
   sync_folder_of(path_);

@@ -33,8 +33,9 @@ class FileDescriptor {
 /// fsync of the folder that holds `path`, after which a rename there lasts. A file system that cannot do it is passed over.
 void sync_folder_of(const std::string& path);
 
-/// Writes through a temporary file in the same folder: O_EXCL → write → fsync → rename → fsync of the folder. When the disk
-/// is full or writing is refused, throws DataError that names the file; the old content stays and no temporary is left.
+/// Writes through a temporary file in the same folder: lock → write → fsync → rename → fsync of the folder. Of several that
+/// write one file at once each has a temporary of its own, and the file is whole. When the disk is full or writing is refused,
+/// throws DataError that names the file; the old content stays and no temporary is left.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -46,6 +47,7 @@ class AtomicFile {
   void commit();
 
  private:
+  void open_temporary();
   [[noreturn]] void fail(const char* action) const;
   std::string path_, temporary_;
   FileDescriptor file_;

@@ -128,6 +128,35 @@ TEST(AtomicFile, LosesNothingWhenTheDiskIsFull) {
   EXPECT_NE(data_error([&] { atomic_write(folder / "absent/a", "x"); }).find("absent/a"), std::string::npos);
 }
 
+TEST(AtomicFile, SeveralThatWriteAtOnceLeaveAWholeOne) {
+  const test::Folder folder;
+  const std::string path = folder / "shared.bin";
+  const std::string ones(5000, '1'), twos(7000, '2');
+  AtomicFile first(path);
+  first.write(ones.data(), 1000);
+  AtomicFile second(path);
+  second.write(twos.data(), 1000);
+  first.write(ones.data(), 4000);
+  first.commit();
+  EXPECT_EQ(test::get(path), ones);
+  second.write(twos.data(), 6000);
+  second.commit();
+  EXPECT_EQ(test::get(path), twos);
+  // What a killed process has left is written anew.
+  test::put(path + ".tmp", "half");
+  atomic_write(path, ones);
+  EXPECT_EQ(test::get(path), ones);
+  // One whose temporary was removed meanwhile takes no other's.
+  {
+    AtomicFile late(path);
+    std::filesystem::rename(path + ".tmp", folder / "elsewhere");
+    test::put(path + ".tmp", "another's");
+    EXPECT_NE(data_error([&] { late.commit(); }).find("shared.bin"), std::string::npos);
+  }
+  EXPECT_EQ(test::get(path), ones);
+  EXPECT_EQ(test::get(path + ".tmp"), "another's");
+}
+
 TEST(FileLock, IsExclusive) {
   const test::Folder folder;
   {
