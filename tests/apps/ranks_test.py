@@ -184,26 +184,46 @@ class LostRanks(RankProgram):
         _, errors = launcher.communicate(timeout=WAIT)
         return errors, processes[rank]
 
-    def named_and_saved(self, name, rank, process, what, errors):
-        """Both ranks that are left say who is lost and which step is saved, and end with code 6. Returns the step."""
+    def named_and_saved(self, name, ranks, lost, what, errors):
+        """The ranks that are left each name one of the lost ones (their processes by rank) and say which step is saved, and end
+        with code 6. Returns the step."""
         said = self.sentences(errors)
-        self.assertEqual(len(said), 2, errors)
+        self.assertEqual(len(said), ranks - len(lost), errors)
         steps = set()
         for line in said:
-            self.assertIn(f"rank {rank} (", line)
-            self.assertIn(f"process {process}) {what}", line)
-            steps.add(int(re.search(r"; saved after step (\d+), continue with --resume", line).group(1)))
+            named = re.search(r"rank (\d+) \([^()]*, process (\d+)\) (.*); saved after step (\d+), continue with --resume", line)
+            self.assertIsNotNone(named, line)
+            self.assertEqual(lost.get(int(named.group(1))), int(named.group(2)), line)
+            self.assertTrue(named.group(3).startswith(what), line)
+            steps.add(int(named.group(4)))
         self.assertEqual(steps, {self.steps_of(name)}, errors)
-        left = {r: code for r, code in self.codes(name).items() if r != rank}
-        self.assertEqual(left, {r: 6 for r in range(3) if r != rank})
+        left = {r: code for r, code in self.codes(name).items() if r not in lost}
+        self.assertEqual(left, {r: 6 for r in range(ranks) if r not in lost})
+        with open(self.path("runs", name, "status.json")) as file:
+            self.assertEqual(json.load(file)["exit_code"], 6)
         return steps.pop()
+
+    def stop(self, name, ranks, *stopped):
+        """Ranks that hang one after the other, with a time-out of 20 s: the launcher's errors, the stopped processes by rank."""
+        launcher, processes = self.begin(ranks, name, "--set", "ranks.timeout=20", *SYNC)
+        begun = time.monotonic()
+        for rank in stopped:
+            os.kill(processes[rank], signal.SIGSTOP)
+            time.sleep(1.5)
+        while len(self.codes(name)) < ranks - len(stopped) and time.monotonic() < begun + WAIT:
+            time.sleep(0.2)
+        seconds = time.monotonic() - begun
+        for rank in stopped:
+            os.kill(processes[rank], signal.SIGKILL)
+        _, errors = launcher.communicate(timeout=WAIT)
+        print(f"{len(stopped)} hung of {ranks}: the others ended after {seconds:.1f} s, ranks.timeout=20")
+        self.assertLess(seconds, 20 + 10, errors)
+        return errors, {rank: processes[rank] for rank in stopped}
 
     def test_a_rank_that_dies_is_named_and_the_others_save(self):
         errors, process = self.lose("killed", 2, signal.SIGKILL, *SYNC)
-        step = self.named_and_saved("killed", 2, process, "died", errors)
+        step = self.named_and_saved("killed", 3, {2: process}, "died", errors)
         self.assertGreater(step, 0)
-        with open(self.path("runs", "killed", "status.json")) as file:
-            self.assertEqual(json.load(file)["exit_code"], 6)
         more = self.together(2, "killed", "--resume", "auto", "--set", "epochs=1", *SYNC)
         self.assertEqual(more.returncode, 0, more.stderr)
 
@@ -218,21 +238,26 @@ class LostRanks(RankProgram):
 
     def test_rank_0_dies(self):
         errors, process = self.lose("headless", 0, signal.SIGKILL)
-        self.named_and_saved("headless", 0, process, "died", errors)
-        with open(self.path("runs", "headless", "status.json")) as file:
-            self.assertEqual(json.load(file)["exit_code"], 6)
+        self.named_and_saved("headless", 3, {0: process}, "died", errors)
+
+    def test_two_ranks_die_at_once(self):
+        launcher, processes = self.begin(4, "halved", *SYNC)
+        for rank in (0, 1):
+            os.kill(processes[rank], signal.SIGKILL)
+        _, errors = launcher.communicate(timeout=WAIT)
+        self.named_and_saved("halved", 4, {0: processes[0], 1: processes[1]}, "died", errors)
+        more = self.together(2, "halved", "--resume", "auto", "--set", "epochs=1", *SYNC)
+        self.assertEqual(more.returncode, 0, more.stderr)
 
     def test_a_rank_that_hangs_is_named(self):
-        launcher, processes = self.begin(3, "hung", "--set", "ranks.timeout=20")
-        os.kill(processes[1], signal.SIGSTOP)
-        stopped = time.monotonic()
-        until = stopped + WAIT
-        while len(self.codes("hung")) < 2 and time.monotonic() < until:
-            time.sleep(0.2)
-        print(f"a hung rank was named after {time.monotonic() - stopped:.1f} s, ranks.timeout=20")
-        os.kill(processes[1], signal.SIGKILL)
-        _, errors = launcher.communicate(timeout=WAIT)
-        self.named_and_saved("hung", 1, processes[1], "has not answered for 20 s", errors)
+        errors, stopped = self.stop("hung", 3, 1)
+        self.named_and_saved("hung", 3, stopped, "has not answered for 20 s", errors)
+
+    def test_two_ranks_hang_of_which_one_would_save(self):
+        errors, stopped = self.stop("frozen", 4, 2, 0)
+        self.named_and_saved("frozen", 4, stopped, "has not answered for 20 s", errors)
+        more = self.together(2, "frozen", "--resume", "auto", "--set", "epochs=1", *SYNC)
+        self.assertEqual(more.returncode, 0, more.stderr)
 
     def test_a_stop_is_agreed_on(self):
         launcher, processes = self.begin(2, "stopped")
