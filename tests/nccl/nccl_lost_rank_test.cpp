@@ -1,7 +1,10 @@
-// A rank dies while another waits for it on its GPU: the other names it, and its state is that before the step. Run by mpirun
-// with two processes, of which the second ends without a word.
+// A rank dies or hangs while another waits for it on its GPU: the other names it, and its state is that before the step. Run by
+// mpirun with two processes, of which the second ends, or is stopped, without a word.
 #include <gtest/gtest.h>
 #include <unistd.h>
+
+#include <chrono>
+#include <csignal>
 
 #include "tests/recipes/ranks_case.h"
 
@@ -9,6 +12,10 @@ namespace swath {
 namespace {
 
 using testing::ranks;
+using Clock = std::chrono::steady_clock;
+
+constexpr double kTimeout = 20;
+enum class Loss : std::uint8_t { dies, hangs };
 
 class LostRank : public testing::RankedScenes {
  protected:
@@ -16,7 +23,10 @@ class LostRank : public testing::RankedScenes {
   static void TearDownTestSuite() { remove_scenes(); }
 
   /// Ends a step that rank 1 does not take part in, after two with both; whether run() had returned from it.
-  static void lose(const char* graph, bool returned) {
+  static void lose(Loss how, const char* graph, bool returned) {
+    const pid_t mine = ::getpid();
+    pid_t processes[2];
+    ranks->all_gather(&mine, sizeof mine, processes);
     TrainOptions options = options_of({"sndl", "sndl"});
     options.graph = graph;
     testing::RecipeBench<Recipe> bench(options, "cuda", *ranks);
@@ -28,16 +38,21 @@ class LostRank : public testing::RankedScenes {
     }
     if (ranks->rank() == 1) {
       remove_scenes();
+      if (how == Loss::hangs) ::kill(mine, SIGSTOP);
       ::_exit(0);
     }
     auto before = bench.state();
     bench.scalars->set_step(2);
+    const Clock::time_point begun = Clock::now();
     try {
       bench.run(batch);
       ADD_FAILURE() << "the step was finished alone";
     } catch (const RankError& error) {
-      EXPECT_NE(std::string(error.what()).find("rank 1 ("), std::string::npos) << error.what();
+      const std::string named = fmt::format("process {}) {}", processes[1], how == Loss::dies ? "died" : "has not answered");
+      EXPECT_NE(std::string(error.what()).find(named), std::string::npos) << error.what();
+      EXPECT_LT(std::chrono::duration<double>(Clock::now() - begun).count(), kTimeout + 10);
     }
+    if (how == Loss::hangs) ::kill(processes[1], SIGKILL);
     EXPECT_EQ(bench.step->take_back(), returned);
     auto after = bench.state();
     // Nobody reads what the backward pass left.
@@ -47,14 +62,16 @@ class LostRank : public testing::RankedScenes {
   }
 };
 
-TEST_F(LostRank, LeavesAnEagerStepUndone) { lose("off", false); }
-TEST_F(LostRank, LeavesARecordedStepUndone) { lose("auto", true); }
+TEST_F(LostRank, LeavesAnEagerStepUndone) { lose(Loss::dies, "off", false); }
+TEST_F(LostRank, LeavesARecordedStepUndone) { lose(Loss::dies, "auto", true); }
+TEST_F(LostRank, LeavesAnEagerStepUndoneWhenItHangs) { lose(Loss::hangs, "off", false); }
+TEST_F(LostRank, LeavesARecordedStepUndoneWhenItHangs) { lose(Loss::hangs, "auto", true); }
 
 }  // namespace
 }  // namespace swath
 
 int main(int argc, char** argv) {
-  const std::unique_ptr<swath::Communicator> joined = swath::testing::start(argc, argv);
+  const std::unique_ptr<swath::Communicator> joined = swath::testing::start(argc, argv, swath::kTimeout);
   if (!swath::testing::enough_gpus()) return 77;
   // A lost rank cannot take part in the end of MPI.
   const int result = RUN_ALL_TESTS();

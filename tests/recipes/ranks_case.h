@@ -17,9 +17,9 @@ namespace swath::testing {
 inline Communicator* ranks = nullptr;
 
 /// What main() of a program that mpirun starts does first; the ranks last as long as the result.
-inline std::unique_ptr<Communicator> start(int& argc, char** argv) {
+inline std::unique_ptr<Communicator> start(int& argc, char** argv, double timeout = 120) {
   ::testing::InitGoogleTest(&argc, argv);
-  std::unique_ptr<Communicator> joined = join_ranks({.timeout = 120});
+  std::unique_ptr<Communicator> joined = join_ranks({.timeout = timeout});
   ranks = joined.get();
   return joined;
 }
