@@ -178,7 +178,8 @@ struct RankWatch::Impl {
 
   bool silent(const Peer& peer) const { return ran - peer.heard > std::max(options.timeout / 2, kSilence); }
 
-  /// A rank that says nothing is lost. One that does not come to a call, or a call that does not end, is when this one waits.
+  /// A rank that says nothing is lost. Where this one has waited too long, so is one that does not come to the call; where
+  /// there is none, nobody knows who.
   void judge() {
     const Peer* quiet = nullptr;
     const Peer* busy = nullptr;
