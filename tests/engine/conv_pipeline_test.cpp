@@ -2,6 +2,8 @@
 // residual blocks against the same in double, and against separate kernels in float16; and activations that are computed again.
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "engine/dist/communicator.h"
 #include "tests/cuda_device.h"
 #include "tests/engine/residual_case.h"
@@ -28,6 +30,12 @@ std::vector<ChainCase> cases() {
       {"basic", 2, 6, 5, 16, 16, {{kBasic, false}, {kBasic, false}}},
       {"strided_basic", 2, 7, 6, 8, 16, {{kBasic, false}, {kStridedBasic, true}, {kBasic, false}}},
   };
+}
+
+std::vector<ChainCase> decided_cases() {
+  std::vector<ChainCase> decided = cases();
+  for (ChainCase& of : decided) of.decided = true;
+  return decided;
 }
 
 class CudaConvPipeline : public ::testing::TestWithParam<ChainCase> {
@@ -62,6 +70,36 @@ TEST_P(CudaConvPipeline, GivesValuesAndGradientsOfTheFormulasInDouble) {
     EXPECT_LE(relative_error(separate.at(name), values), allowed) << name << " of separate kernels";
   }
 }
+
+// Where masks are certain every term counts in full.
+class CudaDecidedConvPipeline : public CudaConvPipeline {
+ protected:
+  /// The next normalisation undoes a shift: what is left of its gradient is held against that of the scale.
+  static double error_of(const std::string& name, const Found& got, const Found& wanted) {
+    const double error = relative_error(got.at(name), wanted.at(name));
+    if (!name.ends_with("norm.bias")) return error;
+    const auto norm_of = [](const Doubles& values) {
+      return std::sqrt(std::inner_product(values.begin(), values.end(), values.begin(), 0.0));
+    };
+    const double own = norm_of(wanted.at(name));
+    return error * own / std::max(own, norm_of(wanted.at(name.substr(0, name.size() - 4) + "weight")));
+  }
+};
+
+TEST_P(CudaDecidedConvPipeline, GivesGradientsOfTheFormulasWithinRoundings) {
+  const std::unique_ptr<Device> cpu = Device::open("cpu");
+  const Chain parameters(*cpu, GetParam());
+  const ChainReference wanted(parameters, GetParam());
+  ASSERT_EQ(wanted.uncertain, 0);
+  const Found separate = step(GetParam(), false), fused = step(GetParam(), true);
+  for (const auto& [name, values] : wanted.found) {
+    EXPECT_LE(error_of(name, fused, wanted.found), 2 * kRoundings) << name;
+    EXPECT_LE(error_of(name, separate, wanted.found), 2 * kRoundings) << name << " of separate kernels";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, CudaDecidedConvPipeline, ::testing::ValuesIn(decided_cases()),
+                         [](const auto& of) { return std::string(of.param.name); });
 
 TEST_P(CudaConvPipeline, MovesTheRunningStatisticsAsSeparateKernels) {
   const Found separate = step(GetParam(), false), fused = step(GetParam(), true);
