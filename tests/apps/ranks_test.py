@@ -157,17 +157,30 @@ class Ranks(RankProgram):
         furthest = max(abs(a - b) for a, b in zip(array.array("f", slices), array.array("f", whole)))
         self.assertLess(furthest, 1e-4)
 
-    def test_ranks_that_disagree(self):
-        one = [SWATH, "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "run.name=split"]
-        script = self.path("differ.sh")
-        with open(script, "w") as file:
-            file.write('#!/bin/sh\nexec "$@" --set seed=$OMPI_COMM_WORLD_RANK\n')
-        os.chmod(script, 0o755)
-        done = subprocess.run([LAUNCHER, "2", script, *one], cwd=self.folder, capture_output=True, text=True, timeout=WAIT)
+    def disagree(self, script, what):
+        """Two ranks whose commands differ by the script."""
+        one = [SWATH, "train", "--root", "scenes", "--packed", "packs", *SMALL, "--set", "run.name=split", "--set",
+               "run.directory=" + self.path("runs")]
+        path = self.path("differ.sh")
+        with open(path, "w") as file:
+            file.write(f"#!/bin/sh\n{script}\n")
+        os.chmod(path, 0o755)
+        done = subprocess.run([LAUNCHER, "2", path, *one], cwd=self.folder, capture_output=True, text=True, timeout=WAIT)
         self.assertEqual(done.returncode, 2, done.stderr)
         said = self.sentences(done.stderr)
-        self.assertTrue(said and all("rank 1 has a configuration other than rank 0's" in line for line in said), done.stderr)
+        self.assertTrue(said and all(f"rank 1 has {what} other than rank 0's" in line for line in said), done.stderr)
+
+    def test_ranks_that_disagree(self):
+        self.disagree('exec "$@" --set seed=$OMPI_COMM_WORLD_RANK', "a configuration")
         self.assertFalse(os.path.exists(self.path("runs", "split")))
+
+    def test_ranks_whose_data_differ(self):
+        for rank in ("0", "1"):
+            self.ok("scenes", "--out", f"place{rank}/scenes", "--images", "60", "--size", "32", "--seed", rank)
+            packed = subprocess.run([SWATH, "pack", "--root", "scenes", "--packed", "packs", *SMALL],
+                                    cwd=self.path(f"place{rank}"), capture_output=True, text=True)
+            self.assertEqual(packed.returncode, 0, packed.stderr)
+        self.disagree('cd place$OMPI_COMM_WORLD_RANK && exec "$@"', "training images or labels")
 
     def test_a_launcher_that_mpi_does_not_see(self):
         done = self.start("train", "--root", "scenes", "--packed", "packs", *SMALL, env={

@@ -1,8 +1,10 @@
-// A build without MPI, and a launcher that started several processes.
+// A build without MPI and NCCL, and a launcher that started several processes.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 
+#include "engine/device/device.h"
+#include "engine/device/step_ledger.h"
 #include "engine/dist/ranks.h"
 
 namespace swath {
@@ -31,6 +33,36 @@ TEST(RanksAbsent, SeveralAreRefused) {
     }
     unsetenv(name);
   }
+}
+
+/// Ranks whose tensors live on the CPU.
+class CpuRanks final : public Communicator {
+ public:
+  CpuRanks() : Communicator(RankPlace{.rank = 0, .size = 2}) {}
+  void all_gather_rows(const Tensor&) override {}
+  void reduce_scatter_rows(const Tensor&) override {}
+  void all_reduce(const Tensor&) override {}
+  void start_all_reduce(const Tensor&) override {}
+  void finish_reduces() override {}
+  void broadcast(void*, std::size_t, int) override {}
+  void all_gather(const void*, std::size_t, void*) override {}
+};
+
+TEST(NcclAbsent, SeveralRanksOnAnotherDeviceAreRefused) {
+  CpuRanks ranks;
+  const std::unique_ptr<Device> cpu = Device::open("cpu");
+  EXPECT_EQ(join_devices(ranks, *cpu), nullptr);
+  StepLedger ledger;
+  const std::unique_ptr<Device> other = open_dry(ledger);
+  try {
+    join_devices(ranks, *other);
+    ADD_FAILURE() << "joined";
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find("need NCCL, which this build lacks; configure with -DSWATH_NCCL=ON"),
+              std::string::npos)
+        << error.what();
+  }
+  EXPECT_EQ(joins_devices_by(), "");
 }
 
 TEST(RowSlices, CoverEveryRowOnce) {
