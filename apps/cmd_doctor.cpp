@@ -69,8 +69,7 @@ void add_cuda(std::vector<Finding>& findings) {
 #if SWATH_WITH_CUDA
   const int count = cuda_device_count();
   for (int i = 0; i < count; ++i) add_device(fmt::format("cuda:{}", i), findings);
-  if (count == 0)
-    findings.push_back({"CUDA", "built in, but no device or driver", false, "install the NVIDIA driver, or use --device cpu"});
+  if (count == 0) add_device("cuda", findings);  // which says why
 #else
   findings.push_back({"CUDA", "not in this build", false, "configure with --preset cuda (needs the CUDA Toolkit and cuDNN)"});
 #endif
@@ -142,8 +141,8 @@ void show_step(const DoctorArgs& args, Output& output) {
   const std::int64_t largest = largest_batch(options, args.sizes, args.memory);
   output.json()["memory_limit_bytes"] = args.memory;
   output.json()["largest_batch"] = largest;
-  output.text(fmt::format("in {}, the libraries' workspaces apart: batches of at most {} images\n",
-                          bytes(static_cast<double>(args.memory)), largest));
+  output.text(fmt::format("in {}, the libraries' workspaces apart: {}\n", bytes(static_cast<double>(args.memory)),
+                          largest == 0 ? remedy_of(0) : fmt::format("batches of at most {} images", largest)));
 }
 
 void run_doctor(const DoctorArgs& args, Output& output) {

@@ -160,9 +160,11 @@ std::unique_ptr<Trainer> make_trainer(Device& device, const Plan& plan, const Pa
   }
 }
 
-TrainResult run_trainer(Trainer& trainer, const TrainHooks& hooks, const TrainOptions& options, const PackedSplit& split) {
+/// What `work` gives; where the device's memory does not suffice, the error names the batch that would have fitted.
+template <class Work>
+auto with_batch_named(const TrainOptions& options, const PackedSplit& split, const Work& work) {
   try {
-    return trainer.run(hooks);
+    return work();
   } catch (const OutOfMemory& full) {
     throw DeviceError(with_remedy(full, options, split));
   }
@@ -218,6 +220,18 @@ void write_result(const TrainResult& result, const Trainer& trainer, const RunDi
   }
 }
 
+void write_memory(const Device& device, const TrainOptions& options, const PackedSplit& split, Progress& progress,
+                  Output& output) {
+  progress.line(device.pool()->report());
+  output.json()["memory"] = memory_of(*device.pool());
+  if (!device.is_cuda()) return;
+  const std::size_t memory = device.backend().memory_info().free + device.pool()->reserved();
+  const std::int64_t rows = largest_batch(options, split, memory);
+  output.json()["largest_batch"] = rows;
+  progress.line(
+      fmt::format("largest batch in {}, the libraries' workspaces apart: {} images", bytes(static_cast<double>(memory)), rows));
+}
+
 void train(const TrainArgs& args, const Plan& plan, Communicator& launched, Output& output) {
   // Device and data come before the run folder, so that a mistake leaves no empty run behind.
   const TrainOptions& options = plan.options;
@@ -230,7 +244,8 @@ void train(const TrainArgs& args, const Plan& plan, Communicator& launched, Outp
   RunDir run = open_run(plan, ranks);
   if (ranks.leads()) run.write_versions(*device);
   Progress progress;
-  const std::unique_ptr<Trainer> trainer = make_trainer(*device, plan, data, run, ranks);
+  const std::unique_ptr<Trainer> trainer =
+      with_batch_named(options, data.train, [&] { return make_trainer(*device, plan, data, run, ranks); });
   TrainHooks hooks;
   hooks.stop = &stop_requested();
   if (ranks.leads()) {
@@ -243,15 +258,13 @@ void train(const TrainArgs& args, const Plan& plan, Communicator& launched, Outp
     };
     hooks.validated = [&](const ValidationReport& v) { progress.line(line_of(v)); };
   }
-  const TrainResult result = run_trainer(*trainer, hooks, options, data.train);
+  const TrainResult result = with_batch_named(options, data.train, [&] { return trainer->run(hooks); });
   if (!ranks.leads()) {
     output.silence();
     return;
   }
   write_result(result, *trainer, run, *device, output);
-  if (!args.memory) return;
-  progress.line(device->pool()->report());
-  output.json()["memory"] = memory_of(*device->pool());
+  if (args.memory) write_memory(*device, options, data.train, progress, output);
 }
 
 void run_train(const TrainArgs& args, Output& output) {
@@ -281,7 +294,8 @@ void add_train(CLI::App& app, Request& request) {
   add_config_args(command, args->config, Shorthands::both);
   command->add_option("--resume", args->resume, "auto: the latest run of this configuration, or a new one; or a run folder")
       ->type_name("auto|DIR");
-  command->add_flag("--memory", args->memory, "Print the device memory by purpose at the end");
+  command->add_flag("--memory", args->memory,
+                    "Print the device memory by purpose at the end, and the largest batch that fits on a GPU");
   set_action(command, request, args, run_train);
 }
 

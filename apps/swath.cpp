@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "apps/signals.h"
 #include "engine/core/log.h"
+#include "engine/core/out_of_memory.h"
 #include "recipes/version.h"
 
 namespace swath::app {
@@ -110,6 +111,9 @@ int guarded(int argc, char** argv) {
     log::init_from_environment();
     run(argc, argv, output);
     return static_cast<int>(output.code());
+  } catch (const OutOfMemory& full) {
+    code = full.code();
+    sentence = fmt::format("{}; choose smaller batches, or end what else uses the device", full.what());
   } catch (const Error& error) {
     code = error.code();
     sentence = error.what();

@@ -112,10 +112,10 @@ ScenesResult generate_scenes(const ScenesOptions& options, const std::function<v
   const auto begin = std::chrono::steady_clock::now();
   const bool patches = options.layout == "bigearthnet";
   if (!patches && options.layout != "mlrsnet")
-    throw UserError(fmt::format("scenes.layout must be mlrsnet or bigearthnet, not {}", options.layout));
+    throw UserError(fmt::format("there is no layout {}; --layout takes mlrsnet or bigearthnet", options.layout));
   if (patches) require_geotiff("writing the BigEarthNet layout");
   const int side = patches ? kPatchSide : options.size > 0 ? options.size : 256;
-  if (side < 16) throw UserError(fmt::format("scenes.size must be at least 16, not {}", side));
+  if (side < 16) throw UserError(fmt::format("images of {} pixels a side are too small; --size takes 16 or more", side));
   claim_folder(options.out, note(options, side));
   if (!patches) {
     make_folder(options.out + "/labels");

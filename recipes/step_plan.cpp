@@ -49,6 +49,14 @@ PackedSplit described(const StepSizes& sizes) {
   return PackedSplit::described(std::move(info));
 }
 
+StepSizes sizes_of(const PackedSplit& split) {
+  const ImageSpec& image = split.image();
+  return {.image_side = std::max(image.height, image.width),
+          .bands = image.channels,
+          .classes = static_cast<std::int64_t>(split.class_names().size()),
+          .images = split.rows()};
+}
+
 void sum_into(kernels::Cost& sum, const kernels::Cost& one) {
   sum.unfused = sum.unfused_bytes() + one.unfused_bytes();
   sum.read += one.read;
@@ -138,18 +146,22 @@ std::int64_t largest_batch(const TrainOptions& options, const StepSizes& sizes, 
   return low;
 }
 
+std::int64_t largest_batch(const TrainOptions& options, const PackedSplit& split, std::size_t memory) {
+  return largest_batch(options, sizes_of(split), memory);
+}
+
+std::string remedy_of(std::int64_t rows) {
+  if (rows == 0) return "not even a batch of two images would fit: choose a smaller crop or network";
+  return fmt::format("a batch of {} images would fit, set sampler.batch_size or sampler.images_per_class", rows);
+}
+
 std::string with_remedy(const OutOfMemory& full, const TrainOptions& options, const PackedSplit& split) {
-  const ImageSpec& image = split.image();
-  StepSizes sizes{.image_side = std::max(image.height, image.width),
-                  .bands = image.channels,
-                  .classes = static_cast<std::int64_t>(split.class_names().size()),
-                  .images = split.rows()};
+  const StepSizes sizes = sizes_of(split);
   const std::int64_t rows = largest_batch(options, sizes, full.available);
-  if (rows == 0) return full.facts + "; not even a batch of two images would fit: choose a smaller crop or network";
   // Then the batch that was asked for would fit as well, and something else has filled the device.
-  if (rows >= plan_step(options, sizes).sizes.rows) return full.what();
-  return fmt::format("{}; a batch of {} images would fit, set sampler.batch_size or sampler.images_per_class", full.facts,
-                     rows);
+  if (rows > 0 && rows >= plan_step(options, sizes).sizes.rows)
+    return fmt::format("{}; choose a smaller batch, or end what else uses the device", full.what());
+  return fmt::format("{}; {}", full.what(), remedy_of(rows));
 }
 
 }  // namespace swath

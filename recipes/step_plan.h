@@ -49,6 +49,12 @@ StepPlan plan_step(const TrainOptions& options, const StepSizes& sizes, const En
 /// images are too many. The libraries' workspaces come on top.
 std::int64_t largest_batch(const TrainOptions& options, const StepSizes& sizes, std::size_t memory);
 
+/// The same of the images of `split`.
+std::int64_t largest_batch(const TrainOptions& options, const PackedSplit& split, std::size_t memory);
+
+/// What to do where a batch of at most `rows` images fits (largest_batch), without a full stop.
+std::string remedy_of(std::int64_t rows);
+
 /// The same error as a sentence that names the largest batch of `split` that would have fitted.
 std::string with_remedy(const OutOfMemory& full, const TrainOptions& options, const PackedSplit& split);
 

@@ -30,7 +30,7 @@ double squared_norm(const float* row, std::int64_t dim) {
 
 void check_rows(const LabelledEmbeddings& rows, const char* what) {
   if (rows.embeddings.rows != rows.labels.rows)
-    throw UserError(fmt::format("The {} have {} embeddings but {} rows of labels; give one label row each.", what,
+    throw UserError(fmt::format("the {} have {} embeddings but {} rows of labels; give one label row each", what,
                                 rows.embeddings.rows, rows.labels.rows));
 }
 
@@ -83,7 +83,7 @@ std::vector<float> normalised(EmbeddingView rows) {
   });
   for (std::int64_t i = 0; !finite; ++i)
     if (!std::isfinite(squared_norm(rows.row(i), rows.dim)))
-      throw NanError(fmt::format("Embedding {} is not finite; the model that made it has diverged.", i));
+      throw NanError(fmt::format("embedding {} is not finite; the model that made it has diverged", i));
   return unit;
 }
 

@@ -56,7 +56,7 @@ double ExactSearch::centre(const float* row, float* out) const {
     sum += static_cast<double>(out[c]) * out[c];
   }
   if (!(sum < kLargestSquaredNorm))
-    throw UserError("Embeddings are too large for single-precision distances; normalise them first.");
+    throw UserError("embeddings are too large for single-precision distances; normalise them first");
   return std::sqrt(sum);
 }
 

@@ -29,7 +29,7 @@ auto guarded(F&& f) {
   } catch (const faiss::FaissException& error) {
     const std::string_view what = error.what();
     if (what.find("out of memory") != std::string_view::npos)
-      throw DeviceError("The GPU has no memory left for the search; use --set retriever.faiss=cpu.");
+      throw DeviceError("the GPU has no memory left for the search; search with faiss=cpu");
     throw InternalError(fmt::format("FAISS failed on the GPU: {}", what));
   }
 }
@@ -44,8 +44,8 @@ int device_of(std::int64_t wanted) {
   if (wanted < 0) return current;
   check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
   if (wanted >= count)
-    throw DeviceError(fmt::format("retriever.gpu is {}, but the last device is cuda:{}; choose 0 to {}, or -1.", wanted,
-                                  count - 1, count - 1));
+    throw DeviceError(fmt::format("there is no GPU {} to search on, the last device is cuda:{}; choose gpu=0 to {}, or -1",
+                                  wanted, count - 1, count - 1));
   return static_cast<int>(wanted);
 }
 
@@ -66,7 +66,7 @@ class FaissGpuRetriever final : public Retriever {
       // Full float32, whatever this FAISS chose: the search's bound on rounding needs it.
       const cublasHandle_t blas = resources_.getResources()->getBlasHandle(device);
       if (cublasSetMathMode(blas, CUBLAS_DEFAULT_MATH) != CUBLAS_STATUS_SUCCESS)
-        throw InternalError("cublasSetMathMode failed for FAISS's cuBLAS handle.");
+        throw InternalError("cublasSetMathMode failed for FAISS's cuBLAS handle");
     });
   }
 
@@ -86,7 +86,7 @@ class FaissGpuRetriever final : public Retriever {
   // FAISS grows its memory as rows come; only their number can be checked.
   void reserve(std::int64_t rows) override {
     if (rows > std::numeric_limits<int>::max())
-      throw UserError(fmt::format("FAISS holds at most {} rows on the GPU, not {}; use --set retriever.faiss=cpu.",
+      throw UserError(fmt::format("FAISS holds at most {} rows on the GPU, not {}; search with faiss=cpu",
                                   std::numeric_limits<int>::max(), rows));
   }
   void add(const float* rows, std::int64_t count) override {
@@ -107,7 +107,7 @@ class FaissGpuRetriever final : public Retriever {
 }  // namespace
 
 std::unique_ptr<Retriever> make_gpu_retriever(const RetrieverOptions& options) {
-  if (!Device::cuda_available()) throw DeviceError("No CUDA device is visible for FAISS; use --set retriever.faiss=cpu.");
+  if (!Device::cuda_available()) throw DeviceError("no CUDA device is visible for FAISS; search with faiss=cpu");
   return std::make_unique<FaissGpuRetriever>(device_of(options.gpu), options.gpu_memory);
 }
 

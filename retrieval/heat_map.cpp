@@ -18,9 +18,9 @@ constexpr double kDeepest = 0.6;  // text on a deeper cell is hard to read in on
 void check(const HeatMap& map) {
   const std::size_t n = map.names.size();
   if (map.values.size() != n * n)
-    throw UserError(fmt::format("A matrix over {} names holds {} values; give {}.", n, map.values.size(), n * n));
+    throw UserError(fmt::format("a matrix over {} names holds {} values; give {}", n, map.values.size(), n * n));
   for (const double value : map.values)
-    if (!(value >= 0 && value <= 1)) throw UserError(fmt::format("The matrix holds {}; give shares from 0 to 1.", value));
+    if (!(value >= 0 && value <= 1)) throw UserError(fmt::format("the matrix holds {}; give shares from 0 to 1", value));
 }
 
 void draw_scale(Svg& svg, double x, double y) {

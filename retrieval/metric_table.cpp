@@ -11,7 +11,7 @@ double MetricTable::at(const std::string& metric, std::int64_t k) const {
   const auto column = std::find(ks.begin(), ks.end(), k);
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const auto& r) { return r.first == metric; });
   if (column == ks.end() || row == rows.end())
-    throw UserError(fmt::format("The evaluation holds no {}@{}; add it to evaluate.metrics and evaluate.ks.", metric, k));
+    throw UserError(fmt::format("the evaluation holds no {}@{}; add it to the metrics and ks that are computed", metric, k));
   return row->second[column - ks.begin()];
 }
 

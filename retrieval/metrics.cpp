@@ -181,12 +181,12 @@ double value(const std::string& name, const Totals& t, std::int64_t queries) {
 void check_labels(LabelView labels, std::int64_t rows, const char* what) {
   if (labels.rows != rows)
     throw UserError(
-        fmt::format("The {} have {} rows of labels for {} embeddings; give one label row each.", what, labels.rows, rows));
-  if (labels.classes < 1) throw UserError(fmt::format("The labels of the {} have no classes; give at least one.", what));
+        fmt::format("the {} have {} rows of labels for {} embeddings; give one label row each", what, labels.rows, rows));
+  if (labels.classes < 1) throw UserError(fmt::format("the labels of the {} have no classes; give at least one", what));
   const std::int64_t last = labels.classes % 64;
   for (std::int64_t i = 0; last != 0 && i < rows; ++i)
     if (labels.row(i)[labels.words() - 1] >> last)
-      throw UserError(fmt::format("Label row {} of the {} has a label beyond the {} classes; check the class count.", i, what,
+      throw UserError(fmt::format("label row {} of the {} has a label beyond the {} classes; check the class count", i, what,
                                   labels.classes));
 }
 
@@ -205,25 +205,25 @@ bool wants_ndcg(const MetricInput& in) {
 
 void check_ks(const MetricInput& in) {
   const std::int64_t available = std::max<std::int64_t>(0, in.gallery_labels.rows - (in.queries_are_gallery ? 1 : 0));
-  if (in.ks.empty()) throw UserError("No K was given; name at least one, for example ks = [1, 2, 4, 8].");
+  if (in.ks.empty()) throw UserError("no K was given; name at least one, for example ks = [1, 2, 4, 8]");
   const auto [low, high] = std::minmax_element(in.ks.begin(), in.ks.end());
   if (*low < 1 || *high > available)
-    throw UserError(fmt::format("K = {} is not between 1 and the {} rows there are to retrieve; choose another K.",
+    throw UserError(fmt::format("K = {} is not between 1 and the {} rows there are to retrieve; choose another K",
                                 *low < 1 ? *low : *high, available));
   if (*high > in.neighbours->k)
-    throw UserError(fmt::format("K = {} needs more than the {} neighbours that were searched.", *high, in.neighbours->k));
+    throw UserError(fmt::format("K = {} needs more than the {} neighbours that were searched", *high, in.neighbours->k));
 }
 
 void check_names(const MetricInput& in) {
   for (const std::string& name : names_of(in)) {
     if (std::find(metric_names().begin(), metric_names().end(), name) != metric_names().end()) continue;
     const std::string nearest = nearest_name(name, metric_names());
-    throw UserError(fmt::format("There is no metric '{}'{}; choose from {}.", name,
+    throw UserError(fmt::format("there is no metric '{}'{}; choose from {}", name,
                                 nearest.empty() ? "" : fmt::format(", did you mean '{}'", nearest),
                                 fmt::join(metric_names(), ", ")));
   }
   if (wants_ndcg(in) && in.query_labels.classes > kMaxClassesOfNdcg)
-    throw UserError(fmt::format("ndcg takes at most {} classes, there are {}; name the metrics without it.", kMaxClassesOfNdcg,
+    throw UserError(fmt::format("ndcg takes at most {} classes, there are {}; name the metrics without it", kMaxClassesOfNdcg,
                                 in.query_labels.classes));
 }
 
@@ -234,7 +234,7 @@ void check_metric_input(const MetricInput& in) {
   check_labels(in.query_labels, in.neighbours->queries, "queries");
   check_labels(in.gallery_labels, in.gallery_labels.rows, "gallery");
   if (in.query_labels.classes != in.gallery_labels.classes)
-    throw UserError(fmt::format("Queries have {} classes, the gallery has {}; use one list of classes for both.",
+    throw UserError(fmt::format("queries have {} classes, the gallery has {}; use one list of classes for both",
                                 in.query_labels.classes, in.gallery_labels.classes));
   check_ks(in);
   check_names(in);

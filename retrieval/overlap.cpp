@@ -100,10 +100,10 @@ struct Counts {
 void check(EmbeddingView rows, LabelView labels) {
   if (rows.rows != labels.rows)
     throw UserError(
-        fmt::format("There are {} embeddings but {} rows of labels; give one label row each.", rows.rows, labels.rows));
+        fmt::format("there are {} embeddings but {} rows of labels; give one label row each", rows.rows, labels.rows));
   if (rows.rows < 2 || rows.dim < 1 || labels.classes < 1)
-    throw UserError(fmt::format("Distance overlap needs at least 2 rows, 1 dimension and 1 class, not {}, {} and {}.",
-                                rows.rows, rows.dim, labels.classes));
+    throw UserError(fmt::format("distance overlap needs at least 2 rows, 1 dimension and 1 class, not {}, {} and {}", rows.rows,
+                                rows.dim, labels.classes));
 }
 
 }  // namespace

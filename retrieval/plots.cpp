@@ -55,7 +55,7 @@ std::string line_chart(const LineChart& chart) {
   for (const Series& s : chart.series) {
     if (s.x.size() != s.y.size())
       throw UserError(
-          fmt::format("Series '{}' has {} x and {} y values; give as many of each.", s.name, s.x.size(), s.y.size()));
+          fmt::format("series '{}' has {} x and {} y values; give as many of each", s.name, s.x.size(), s.y.size()));
     for (std::size_t i = 0; i < s.x.size(); ++i) {
       if (!std::isfinite(s.x[i]) || !std::isfinite(s.y[i])) continue;
       x.add(s.x[i]);
@@ -80,14 +80,14 @@ std::string line_chart(const LineChart& chart) {
 
 std::string bar_chart(const BarChart& chart) {
   if (chart.names.size() != chart.values.size())
-    throw UserError(fmt::format("The bar chart has {} names and {} values; give as many of each.", chart.names.size(),
-                                chart.values.size()));
+    throw UserError(
+        fmt::format("the bar chart has {} names and {} values; give as many of each", chart.names.size(), chart.values.size()));
   constexpr double kFont = 12, kRow = 22, kTop = 64, kBars = 420, kLongest = 360;
   double names = 40, largest = 0;
   for (std::size_t i = 0; i < chart.names.size(); ++i) {
     if (!std::isfinite(chart.values[i]) || chart.values[i] < 0)
       throw UserError(
-          fmt::format("The bar '{}' has the value {}; bars take finite values of 0 or more.", chart.names[i], chart.values[i]));
+          fmt::format("the bar '{}' has the value {}; bars take finite values of 0 or more", chart.names[i], chart.values[i]));
     names = std::max(names, std::min(kLongest, text_layout::width(chart.names[i], kFont)));
     largest = std::max(largest, chart.values[i]);
   }

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <mutex>
 
+#include "engine/core/log.h"
 #include "kernels/parallel.h"
 #include "retrieval/exact_search.h"
 
@@ -15,7 +17,7 @@ namespace {
 
 void check_rows(EmbeddingView rows, const char* what) {
   if (rows.rows < 1 || rows.dim < 1 || !rows.data)
-    throw UserError(fmt::format("The {} hold {} rows of dimension {}; both must be at least 1.", what, rows.rows, rows.dim));
+    throw UserError(fmt::format("the {} hold {} rows of dimension {}; both must be at least 1", what, rows.rows, rows.dim));
   const auto finite = [&](std::int64_t i) {
     return std::all_of(rows.row(i), rows.row(i) + rows.dim, [](float v) { return std::isfinite(v); });
   };
@@ -24,20 +26,29 @@ void check_rows(EmbeddingView rows, const char* what) {
     if (!finite(i)) all_finite = false;
   });
   for (std::int64_t i = 0; !all_finite; ++i)
-    if (!finite(i)) throw UserError(fmt::format("Row {} of the {} is not finite; check the model that made it.", i, what));
+    if (!finite(i)) throw UserError(fmt::format("row {} of the {} is not finite; check the model that made it", i, what));
 }
 
 void check_k(std::int64_t k, std::int64_t available) {
   if (k < 1 || k > available)
-    throw UserError(fmt::format("K = {} neighbours were asked for; choose 1 to {}, the rows to choose from.", k, available));
+    throw UserError(fmt::format("K = {} neighbours were asked for; choose 1 to {}, the rows to choose from", k, available));
 }
 
 void check_queries(EmbeddingView queries, EmbeddingView gallery, std::int64_t k) {
   check_rows(queries, "queries");
   if (queries.dim != gallery.dim)
-    throw UserError(fmt::format("Queries have dimension {}, the gallery has {}; embed both with the same model.", queries.dim,
-                                gallery.dim));
+    throw UserError(
+        fmt::format("queries have dimension {}, the gallery has {}; embed both with the same model", queries.dim, gallery.dim));
   check_k(k, gallery.rows);
+}
+
+/// The CPU's, where `why`.
+std::unique_ptr<Retriever> search_on_cpu(const RetrieverOptions& options, const char* why) {
+  if (options.gpu >= 0 || options.gpu_memory > 0)
+    throw UserError(fmt::format(
+        "{} chooses how a GPU searches, but the CPU does: {}; leave it out",
+        options.gpu >= 0 ? fmt::format("gpu={}", options.gpu) : fmt::format("gpu_memory={}", options.gpu_memory), why));
+  return make_cpu_retriever();
 }
 
 }  // namespace
@@ -68,18 +79,20 @@ Neighbours GalleryIndex::search(EmbeddingView queries, std::int64_t k) {
 }
 
 std::unique_ptr<Retriever> make_retriever(const RetrieverOptions& options) {
-  if (options.faiss == "cpu") return make_cpu_retriever();
+  if (options.faiss == "cpu") return search_on_cpu(options, "faiss is cpu");
   if (options.faiss != "auto" && options.faiss != "gpu")
-    throw UserError(fmt::format("retriever.faiss is '{}'; choose auto, cpu or gpu.", options.faiss));
+    throw UserError(fmt::format("there is no faiss={}; choose auto, cpu or gpu", options.faiss));
   try {
     if (auto gpu = make_gpu_retriever(options)) return gpu;
-  } catch (const DeviceError&) {
-    if (options.faiss == "gpu") throw;
+  } catch (const DeviceError& problem) {
+    if (options.faiss == "gpu" || options.gpu >= 0 || options.gpu_memory > 0) throw;
+    static std::once_flag said;
+    std::call_once(said, [&] { log::info("FAISS searches on the CPU: {}", problem.what()); });
+    return make_cpu_retriever();
   }
   if (options.faiss == "gpu")
-    throw UserError(
-        "retriever.faiss is gpu, but this build has no FAISS for the GPU; configure with -DSWATH_FAISS_GPU=ON or use cpu.");
-  return make_cpu_retriever();
+    throw UserError("this build has no FAISS for the GPU; configure with -DSWATH_FAISS_GPU=ON, or search with faiss=cpu");
+  return search_on_cpu(options, "this build has no FAISS for the GPU");
 }
 
 }  // namespace swath

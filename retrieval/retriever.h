@@ -98,8 +98,8 @@ class GalleryIndex {
   std::unique_ptr<ExactSearch> search_;
 };
 
-/// Throws UserError for faiss = gpu when this build has no FAISS for the GPU, DeviceError when no GPU is present or not the one
-/// asked for. With faiss = auto FAISS on the CPU serves where there is no GPU; the retriever's name says which it is.
+/// faiss = auto: the CPU's where no GPU's can be had, for a reason that is logged once. Throws DeviceError without the GPU that
+/// was asked for, UserError for faiss = gpu in a build that has none, and for a gpu or gpu_memory that the CPU's would ignore.
 std::unique_ptr<Retriever> make_retriever(const RetrieverOptions& options = {});
 
 /// FAISS's IndexFlatL2 on the CPU.

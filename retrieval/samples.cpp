@@ -28,16 +28,16 @@ struct Cell {
 
 void check(const RetrievedSamples& s) {
   SWATH_CHECK(s.neighbours && s.query_image && s.gallery_image);
-  if (s.queries.empty()) throw UserError("Retrieved samples need at least one query.");
+  if (s.queries.empty()) throw UserError("retrieved samples need at least one query");
   if (s.columns < 1 || s.columns > s.neighbours->k)
     throw UserError(
-        fmt::format("Retrieved samples show {} neighbours; choose 1 to {}, the number searched.", s.columns, s.neighbours->k));
+        fmt::format("retrieved samples show {} neighbours; choose 1 to {}, the number searched", s.columns, s.neighbours->k));
   for (const std::int64_t q : s.queries)
     if (q < 0 || q >= s.neighbours->queries || q >= s.query_labels.rows)
-      throw UserError(fmt::format("Query {} is not among the {} rows that were searched.", q, s.neighbours->queries));
+      throw UserError(fmt::format("query {} is not among the {} rows that were searched", q, s.neighbours->queries));
   const auto classes = static_cast<std::int64_t>(s.class_names.size());
   if (s.query_labels.classes != classes || s.gallery_labels.classes != classes)
-    throw UserError(fmt::format("Labels of {} and {} classes came with {} class names; give one name per class.",
+    throw UserError(fmt::format("labels of {} and {} classes came with {} class names; give one name per class",
                                 s.query_labels.classes, s.gallery_labels.classes, classes));
 }
 
@@ -57,7 +57,7 @@ Cell query_cell(const RetrievedSamples& s, std::int64_t query) {
 
 Cell neighbour_cell(const RetrievedSamples& s, std::int64_t query, std::int64_t row) {
   if (row < 0 || row >= s.gallery_labels.rows)
-    throw UserError(fmt::format("Neighbour {} has no labels; give the labels of the searched gallery.", row));
+    throw UserError(fmt::format("neighbour {} has no labels; give the labels of the searched gallery", row));
   Cell cell{s.gallery_image(row), {}};
   const std::uint64_t *truth = s.query_labels.row(query), *labels = s.gallery_labels.row(row);
   const std::int64_t words = s.gallery_labels.words();

@@ -47,11 +47,11 @@ Ranks rank(const Scatter& s) {
 void check(const Scatter& s) {
   const std::size_t n = s.group.size();
   if (s.points.size() != 2 * n || s.hover.size() != n)
-    throw UserError(fmt::format("A scatter plot of {} groups got {} coordinates and {} texts; give 2 and 1 each.", n,
+    throw UserError(fmt::format("a scatter plot of {} groups got {} coordinates and {} texts; give 2 and 1 each", n,
                                 s.points.size(), s.hover.size()));
   for (const std::int64_t group : s.group)
     if (group < -1 || group >= static_cast<std::int64_t>(s.names.size()))
-      throw UserError(fmt::format("Group {} has no name; there are {}.", group, s.names.size()));
+      throw UserError(fmt::format("group {} has no name; there are {}", group, s.names.size()));
 }
 
 /// From data to the panel, one scale for both axes.

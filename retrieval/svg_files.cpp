@@ -50,17 +50,16 @@ struct FreeSpng {
 
 void require_svg_to_png() {
   if (run_program("rsvg-convert", {"--version"}) != 0)
-    throw UserError("PNG pictures need rsvg-convert, which cannot be started; install librsvg2-bin or keep the SVG.");
+    throw UserError("PNG pictures need rsvg-convert, which cannot be started; install librsvg2-bin or keep the SVG");
 }
 
 void svg_to_png(const std::string& svg_file, const std::string& png_file) {
   const int status = run_program("rsvg-convert", {"--format=png", "--output=" + png_file, "--", svg_file});
   if (status == 127)
     throw UserError(
-        fmt::format("Cannot draw {}: rsvg-convert is not installed; install librsvg2-bin or keep the SVG.", png_file));
+        fmt::format("cannot draw {}: rsvg-convert is not installed; install librsvg2-bin or keep the SVG", png_file));
   if (status != 0)
-    throw DataError(
-        fmt::format("rsvg-convert could not turn {} into {}; check that both can be accessed.", svg_file, png_file));
+    throw DataError(fmt::format("rsvg-convert could not turn {} into {}; check that both can be accessed", svg_file, png_file));
 }
 
 std::vector<std::uint8_t> encode_png(const std::uint8_t* rgb, std::int64_t height, std::int64_t width) {

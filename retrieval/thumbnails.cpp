@@ -14,7 +14,7 @@ namespace {
 template <class Value>
 Thumbnail shrink(std::int64_t height, std::int64_t width, std::int64_t size, const Value& value) {
   if (height < 1 || width < 1 || size < 1)
-    throw UserError(fmt::format("A thumbnail of size {} cannot be made from an image of {} x {}; give sizes of at least 1.",
+    throw UserError(fmt::format("a thumbnail of size {} cannot be made from an image of {} x {}; give sizes of at least 1",
                                 size, height, width));
   const double scale = std::min(1.0, static_cast<double>(size) / static_cast<double>(std::max(height, width)));
   const auto scaled = [&](std::int64_t side) {
@@ -51,7 +51,7 @@ Thumbnail thumbnail_sentinel2(const Sentinel2Image& image, std::int64_t size) {
   double most[3] = {};
   for (int c = 0; c < 3; ++c) {
     if (bands[c] < 0 || bands[c] >= image.channels)
-      throw UserError(fmt::format("Band {} is not one of the image's {} channels; name the channels of B04, B03 and B02.",
+      throw UserError(fmt::format("band {} is not one of the image's {} channels; name the channels of B04, B03 and B02",
                                   bands[c], image.channels));
     std::uint16_t largest = 0;
     for (std::int64_t p = 0; p < image.height * image.width; ++p)

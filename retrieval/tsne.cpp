@@ -25,14 +25,14 @@ std::int64_t neighbours_of(const TsneOptions& options, std::int64_t rows) {
 }
 
 void check(EmbeddingView rows, const TsneOptions& options) {
-  if (!(options.perplexity >= 1)) throw UserError(fmt::format("The perplexity is {}; choose 1 or more.", options.perplexity));
+  if (!(options.perplexity >= 1)) throw UserError(fmt::format("the perplexity is {}; choose 1 or more", options.perplexity));
   if (static_cast<double>(rows.rows - 1) <= options.perplexity)
-    throw UserError(fmt::format("t-SNE with perplexity {} needs at least {} images, not {}; choose a smaller perplexity.",
+    throw UserError(fmt::format("t-SNE with perplexity {} needs at least {} images, not {}; choose a smaller perplexity",
                                 options.perplexity, std::floor(options.perplexity) + 2, rows.rows));
   if (options.iterations < 1 || options.exaggerated_iterations < 0 || !(options.exaggeration >= 1) || !(options.theta >= 0))
     throw UserError(
         fmt::format("t-SNE takes at least 1 iteration, an exaggeration of 1 or more and a theta of 0 or more, not {}, {} "
-                    "and {}.",
+                    "and {}",
                     options.iterations, options.exaggeration, options.theta));
 }
 

@@ -27,6 +27,9 @@ int cuda_index(const std::string& name) {
 std::unique_ptr<Device> open_cpu(DeviceOptions options) {
   if (options.conv_pipeline)
     throw UserError("conv_pipeline=on takes a GPU of compute capability 9.0 or later, not the CPU; set conv_pipeline=off");
+  if (!options.autotune.empty())
+    throw UserError(
+        fmt::format("autotune={} times cuDNN's engines on a GPU, and the CPU has none; leave autotune out", options.autotune));
   std::unique_ptr<Device> device(new Device);
   device->kind_ = DeviceKind::cpu;
   device->name_ = "cpu";

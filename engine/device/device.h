@@ -35,7 +35,7 @@ struct DeviceOptions {
   /// For convolutions only: products of matrices stay full float32. Ignored on the CPU.
   Float32Math conv_math = Float32Math::full;
   /// JSON file of the fastest engine of cuDNN for each convolution of each kind of device: those that it lacks are timed when
-  /// they are first used, and added. Empty: cuDNN's own first choice, untimed. Ignored on the CPU.
+  /// they are first used, and added. Empty: cuDNN's own first choice, untimed. Refused on the CPU.
   std::string autotune = {};
   /// Convolutions of f16 activations normalise their inputs and gather sums (Backend::fuses_norms). Takes a GPU of compute
   /// capability 9.0 or later.

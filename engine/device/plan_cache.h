@@ -45,20 +45,18 @@ class PlanCache {
       index_.erase(entries_.back().first);
       entries_.pop_back();
     }
-    ++misses_;
     return entries_.front().second;
   }
 
   std::size_t size() const { return entries_.size(); }
   std::size_t hits() const { return hits_; }
-  std::size_t misses() const { return misses_; }
 
  private:
   using Entries = std::list<std::pair<PlanKey<N>, Plan>>;
   std::size_t capacity_;
   Entries entries_;
   std::unordered_map<PlanKey<N>, typename Entries::iterator, PlanKeyHash<N>> index_;
-  std::size_t hits_ = 0, misses_ = 0;
+  std::size_t hits_ = 0;
 };
 
 }  // namespace swath

@@ -17,12 +17,12 @@ class OutOfMemory(Program):
         if not device["devices"][0]["simulated"]:
             self.skipTest("only a simulated device can be made small")
 
-    def train(self, name, rows):
+    def train(self, name, rows, memory=MEMORY_MB, *words):
         return self.start("train", "--root", "scenes", "--packed", "packs", "--device", "cuda:0", "--set", "data.image_size=32",
                           "--set", "model.backbone=resnet18", "--set", "model.embedding=16", "--set", "epochs=1", "--set",
                           "validation.untrained=false", "--set", "sampler.kind=shuffled", "--set", f"sampler.batch_size={rows}",
                           "--set", "sampler.last=drop", "--set", f"run.name={name}", "--set", "miner.name=semihard",
-                          env={"PTXSIM_MEMORY_MB": str(MEMORY_MB)})
+                          *words, env={"PTXSIM_MEMORY_MB": str(memory)})
 
     def test_the_batch_that_fits_is_named_and_trains(self):
         full = self.train("full", ROWS)
@@ -31,15 +31,20 @@ class OutOfMemory(Program):
             self.assertIn(part, full.stderr)
         rows = int(re.search(r"a batch of (\d+) images would fit", full.stderr).group(1))
         self.assertTrue(2 <= rows < ROWS, rows)
-        done = self.train("fits", rows)
+        done = self.train("fits", rows, MEMORY_MB, "--memory")
         self.assertEqual(done.returncode, 0, done.stderr)
+        said = re.search(r"largest batch in .*: (\d+) images", done.stderr)
+        self.assertEqual(int(said.group(1)), rows)
 
     def test_a_network_that_does_not_fit_at_all_is_said(self):
-        done = self.start("train", "--root", "scenes", "--packed", "packs", "--device", "cuda:0", "--set", "data.image_size=32",
-                          "--set", "model.backbone=resnet18", "--set", "model.embedding=16", "--set", "run.name=none",
-                          env={"PTXSIM_MEMORY_MB": "150"})
-        self.assertEqual(done.returncode, 4, done.stderr)
-        self.assertIn("MiB free", done.stderr)
+        # Nothing of a step fits in the one; in the other the parameters do, their gradients do not.
+        for memory in ("60", "150"):
+            with self.subTest(memory=memory):
+                done = self.train("none", ROWS, memory)
+                self.assertEqual(done.returncode, 4, done.stderr)
+                self.assertIn("MiB free", done.stderr)
+                self.assertIn("not even a batch of two images would fit: choose a smaller crop or network", done.stderr)
+                self.assertNotIn("smaller batch", done.stderr)
 
 
 if __name__ == "__main__":

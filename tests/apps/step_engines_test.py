@@ -28,5 +28,17 @@ class StepEngines(Program):
         self.refused(2, ["b200", "h100 or a100"], "doctor", "--step", "--rows", "8", "--engines", "b200")
 
 
+class NoDevice(Program):
+    archive = False
+
+    def test_doctor_gives_the_reason_that_a_training_gives(self):
+        refused = self.start("bench", "--device", "cuda", "-b", "ema")
+        if refused.returncode == 0:
+            self.skipTest("there is a device")
+        found = [f for f in self.json("doctor")["findings"] if f["name"] == "device cuda"]
+        self.assertEqual([f["present"] for f in found], [False])
+        self.assertEqual(refused.stderr.strip(), "swath: " + found[0]["found"])
+
+
 if __name__ == "__main__":
     unittest.main()

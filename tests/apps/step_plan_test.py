@@ -165,6 +165,8 @@ class StepPlan(Program):
         self.assertLessEqual(held[0], 16 * 10**9)
         self.assertGreater(held[1], 16 * 10**9)
         self.assertEqual(self.json(*RESNET50, "--memory", "1MB")["largest_batch"], 0)
+        self.assertIn("not even a batch of two images would fit: choose a smaller crop or network",
+                      self.ok(*RESNET50, "--memory", "1MB").stdout)
 
     def test_nothing_is_allocated(self):
         self.json("doctor", "--step", "--set", "model.backbone=resnet50", "--rows", "4096")

@@ -53,6 +53,11 @@ TEST(Device, RefusesFusedNormalisationOnTheCpu) {
   EXPECT_THROW(device->backend().conv_backward_weight_normal({}, x, {}, x, x, GradMode::overwrite), UserError);
 }
 
+TEST(Device, RefusesTimedEnginesOnTheCpu) {
+  EXPECT_EQ(error_of([] { Device::open("cpu", {.autotune = "engines.json"}); }),
+            "autotune=engines.json times cuDNN's engines on a GPU, and the CPU has none; leave autotune out");
+}
+
 TEST(Device, NamesAnAbsentCudaDevice) {
   if (Device::cuda_available()) GTEST_SKIP() << "there is a CUDA device";
   EXPECT_THROW(Device::open("cuda"), DeviceError);

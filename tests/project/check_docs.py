@@ -1,4 +1,4 @@
-"""Documentation against the program: check_docs.py keys|exit_codes|commands ROOT SWATH.
+"""Documentation against the program: check_docs.py keys|named_keys|environment|exit_codes|commands ROOT SWATH.
 
 commands runs every ```sh block of README.md and docs/*.md whose fence says `sh test`, in one folder, with small sizes put
 in by the replacements below. A block that is only `sh` needs an archive or a machine that a test does not have: its
@@ -16,6 +16,7 @@ import tempfile
 SMALLER = [("--images 2400 --size 64", "--images 120 --size 32"), ("--tsne", "--tsne --perplexity 5")]
 SMALL_TRAINING = ["--set", "epochs=1", "--set", "data.image_size=32", "--set", "model.embedding=16",
                   "--set", "sampler.classes_per_batch=4"]
+LIBRARY = ["kernels", "engine", "models", "losses", "data", "retrieval", "recipes"]
 # As tests/ranks.sh: for containers, and whoever runs the test.
 FOR_MPIRUN = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
               "OMPI_MCA_btl_vader_single_copy_mechanism": "none", "OMPI_MCA_mpi_yield_when_idle": "1"}
@@ -43,6 +44,44 @@ def keys(root, swath):
     with open(os.path.join(root, "docs/configuration.md"), encoding="utf-8") as file:
         if printed.strip() not in file.read():
             yield "docs/configuration.md differs from `swath config schema --markdown`; paste it again"
+
+
+def sources(root, areas, endings):
+    for area in areas:
+        for folder, _, names in os.walk(os.path.join(root, area)):
+            for name in names:
+                if name.endswith(endings):
+                    path = os.path.join(folder, name)
+                    with open(path, encoding="utf-8") as file:
+                        yield os.path.relpath(path, root), file.read()
+
+
+def named_keys(root, swath):
+    """Sentences of errors that name a key by its path name one that there is."""
+    printed = subprocess.run([swath, "config", "schema", "--markdown"], capture_output=True, check=True).stdout.decode()
+    known = set(re.findall(r"^\| `([a-z0-9_.]+)` \|", printed, re.M))
+    paths = known | {key.rsplit(".", n)[0] for key in known for n in range(1, key.count(".") + 1)}
+    words = {word for key in known for word in key.split(".")} | {"evaluate"}
+    for name, text in sources(root, LIBRARY + ["apps"], (".cpp", ".h", ".cu")):
+        for sentence in re.findall(r'\w*Error\(\s*(?:fmt::format\(\s*)?((?:"(?:[^"\\\\]|\\\\.)*"\s*)+)', text):
+            for path in re.findall(r"(?<![\w./{}-])[a-z_0-9]+(?:\.[a-z_0-9]+)+(?![\w.]*[/(])", sentence):
+                parts = path.split(".")
+                if path not in paths and parts[0] in words and parts[-1] in words:
+                    yield f"{name}: the error names {path}, which is no key of a configuration"
+
+
+def environment(root, swath):
+    """docs/environment.md lists the switches that the program reads, and none that nothing reads."""
+    with open(os.path.join(root, "docs/environment.md"), encoding="utf-8") as file:
+        program, others = (set(re.findall(r"^\| `(SWATH_\w+)", part, re.M)) for part in file.read().split("## Tests"))
+    reads = r'(?:getenv|switched_on|environ(?:\.get)?)[([]"(SWATH_\w+)"'
+    read = {name for _, text in sources(root, LIBRARY + ["apps"], (".cpp", ".h", ".cu", ".cuh")) for name in re.findall(reads, text)}
+    for name in program ^ read:
+        yield f"docs/environment.md: {name} is {'not listed' if name in read else 'read by nothing'}"
+    text = "".join(text for _, text in sources(root, ["bench", "tests"], (".cpp", ".h", ".py", ".sh", ".txt")))
+    used = set(re.findall(reads, text)) | set(re.findall(r"\$\{?(SWATH_\w+)", text))
+    for name in others - used:
+        yield f"docs/environment.md: {name} is read by nothing"
 
 
 def exit_codes(root, swath):
@@ -115,7 +154,7 @@ def commands(root, swath):
 
 def main():
     check, root, swath = sys.argv[1:4]
-    problems = list({"keys": keys, "exit_codes": exit_codes, "commands": commands}[check](root, swath))
+    problems = list({"keys": keys, "named_keys": named_keys, "environment": environment, "exit_codes": exit_codes, "commands": commands}[check](root, swath))
     print("\n".join(problems))
     sys.exit(1 if problems else 0)
 

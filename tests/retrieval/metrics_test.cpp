@@ -127,11 +127,11 @@ TEST(Metrics, RefusesBadInput) {
   LabelRows labels = test::random_labels(20, 5, 3, 2);
   expect_refused(rows, labels, {.ks = {20}, .metrics = {}, .retriever = {}}, "K = 20 is not between 1 and the 19 rows");
   expect_refused(rows, labels, {.ks = {0, 1}, .metrics = {}, .retriever = {}}, "K = 0");
-  expect_refused(rows, labels, {.ks = {}, .metrics = {}, .retriever = {}}, "No K");
+  expect_refused(rows, labels, {.ks = {}, .metrics = {}, .retriever = {}}, "no K");
   expect_refused(rows, labels, {.ks = {1}, .metrics = {"recal"}, .retriever = {}}, "did you mean 'recall'");
   expect_refused(rows, test::random_labels(19, 5, 3, 2), {}, "19 rows of labels");
   labels.words[7] = 1u << 5;
-  expect_refused(rows, labels, {}, "Label row 7");
+  expect_refused(rows, labels, {}, "label row 7");
   rows.data[4] = std::numeric_limits<float>::infinity();
   EXPECT_THROW(evaluate({rows.view(), test::random_labels(20, 5, 3, 2).view()}), NanError);
 }

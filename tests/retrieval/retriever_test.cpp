@@ -139,6 +139,27 @@ TEST(Retriever, FaissRoundsWithinTheBound) {
   }
 }
 
+TEST(Retriever, RefusesChoicesOfAGpuWhereTheCpuSearches) {
+  const auto refused = [](const RetrieverOptions& options, const char* part) {
+    try {
+      make_retriever(options);
+      FAIL() << part;
+    } catch (const UserError& error) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  };
+  refused({.faiss = "cpu", .gpu = 5}, "gpu=5");
+  refused({.faiss = "cpu", .gpu_memory = 0.3}, "gpu_memory=0.3");
+  try {
+    if (make_gpu_retriever()) return;
+  } catch (const DeviceError&) {
+    EXPECT_THROW(make_retriever({.faiss = "auto", .gpu = 5}), DeviceError);
+    return;
+  }
+  refused({.faiss = "auto", .gpu = 5}, "gpu=5");
+  refused({.faiss = "auto", .gpu_memory = 0.3}, "gpu_memory=0.3");
+}
+
 TEST(Retriever, RefusesBadInput) {
   const auto retriever = make_cpu_retriever();
   Rows rows = test::gaussian_rows(10, 4, 1);
@@ -152,7 +173,7 @@ TEST(Retriever, RefusesBadInput) {
     retriever->search_all(rows.view(), 1);
     FAIL();
   } catch (const UserError& error) {
-    EXPECT_NE(std::string(error.what()).find("Row 3"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("row 3"), std::string::npos) << error.what();
   }
   rows.data[13] = 3e38f;
   EXPECT_THROW(retriever->search_all(rows.view(), 1), UserError);
