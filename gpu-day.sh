@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # gpu-day.sh [ARGUMENTS of bench/gpu_day.py]: on a node with a GPU, builds the CUDA configuration and runs everything that only a
-# GPU can show: ctest -L gpu, compute-sanitizer, every benchmark beside PyTorch where that is installed, a training. Results:
-# gpu-day/results.json and gpu-day/index.html. SWATH_PEERS_PYTHON: a python with PyTorch for CUDA and nvidia-cudnn-frontend.
+# GPU can show: ctest -L gpu, compute-sanitizer, every benchmark, steps beside PyTorch (eager and compiled), search beside FAISS,
+# miners and losses beside pytorch-metric-learning, a training. Results: gpu-day/results.json and gpu-day/index.html.
+# SWATH_PEERS_PYTHON: a python with nvidia-cudnn-frontend, PyTorch for CUDA and pytorch-metric-learning; the last two may be in
+# that of SWATH_TORCH_PYTHON.
 set -euo pipefail
 cd "$(dirname "$0")"
 ./packages.sh test

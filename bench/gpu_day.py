@@ -1,9 +1,10 @@
-"""Everything that only a GPU can show, in one results file and one page: tests, sanitizers, kernels, steps, training.
+"""Everything that only a GPU can show, in one results file and one page: tests, sanitizers, kernels, steps, search, training.
 
     python bench/gpu_day.py build/cuda --out gpu-day
 BUILD is a tree configured with SWATH_CUDA, SWATH_TESTS and SWATH_BENCH; gpu-day.sh makes it. Peers need a Python with PyTorch for
-CUDA (SWATH_PEERS_PYTHON, else the one that runs this). After each part results.json and index.html are written anew, so that
-nothing is lost if a later part hangs. --tiny runs each part at a size that a simulator bears. Ends with 0 when every part passed.
+CUDA and pytorch-metric-learning (SWATH_TORCH_PYTHON, SWATH_PEERS_PYTHON, else the one that runs this). After each part results.json
+and index.html are written anew, so that nothing is lost if a later part hangs. --tiny runs each part at a size that a simulator
+bears, and the peers on the CPU. Ends with 0 when every part passed or was left out.
 """
 
 import argparse
@@ -21,8 +22,12 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parent.parent
 CASES = {"3 x 224 x 224": ["--batch", "128", "--size", "224", "--channels", "3"],
          "12 x 100 x 100": ["--batch", "120", "--size", "100", "--channels", "12"]}
-TINY_CASES = {"3 x 32 x 32": ["--batch", "2", "--size", "32", "--channels", "3"]}
+TINY_CASES = {"3 x 32 x 32": ["--batch", "4", "--size", "32", "--channels", "3"]}
 SANITIZED = ["row_kernels_test", "miner_kernels_test", "loss_kernels_test", "label_kernels_test", "image_kernels_test"]
+# Types of activations, and whether convolutions normalise (conv_pipeline=on).
+STEPS = [("fp32", False), ("tf32", False), ("bf16", False), ("fp16", False), ("fp16", True)]
+TINY_STEPS = [("bf16", False), ("fp16", True)]
+COMPILED = {"bf16", "fp16"}
 TOOLS = ["memcheck", "racecheck", "synccheck"]
 STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --ink: #1b1f24; --soft: #5b6570; --line: #c9d0d8; --bad: #b3261e; --good: #1a7f37; }
@@ -46,14 +51,16 @@ class Day:
         self.args, self.build, self.out = args, Path(args.build).resolve(), Path(args.out)
         self.out.mkdir(parents=True, exist_ok=True)
         self.swath = str(self.build / "apps" / "swath")
-        self.python = os.environ.get("SWATH_PEERS_PYTHON") or sys.executable
+        self.python = os.environ.get("SWATH_TORCH_PYTHON") or os.environ.get("SWATH_PEERS_PYTHON") or sys.executable
+        self.peers_on = "cpu" if args.tiny else "cuda"
         self.results = {"device": "", "started": time.strftime("%Y-%m-%d %H:%M:%S"), "tiny": args.tiny, "parts": []}
 
-    def run(self, command, timeout):
+    def run(self, command, timeout, **environment):
         """Exit code, standard output, standard error; 124 after the time-out."""
         command = [str(word) for word in command]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=self.args.work)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=self.args.work,
+                                  env={**os.environ, **environment})
             return done.returncode, done.stdout, done.stderr
         except subprocess.TimeoutExpired as late:
             return 124, (late.stdout or b"").decode(errors="replace"), f"ran longer than {timeout} s"
@@ -79,9 +86,14 @@ class Day:
         (self.out / "results.json").write_text(json.dumps(self.results, indent=1) + "\n")
         (self.out / "index.html").write_text(page(self.results))
 
-    def has_torch(self):
-        probe = "import sys, torch; sys.exit(0 if torch.cuda.is_available() else 3)"
-        return self.run([self.python, "-c", probe], 300)[0] == 0
+    def lacks(self, *modules):
+        """Why peers that need these modules cannot run; empty where they can."""
+        probe = f"import torch, {', '.join(modules)}, sys; sys.exit(3 if {not self.args.tiny} and not torch.cuda.is_available() else 0)"
+        code, _, err = self.run([self.python, "-c", probe], 300)
+        if code == 0:
+            return ""
+        why = "its PyTorch sees no GPU" if code == 3 else (err.strip().splitlines() or ["it cannot be started"])[-1]
+        return f"without PyTorch: {self.python}: {why}"
 
 
 def fail(entry, code, text):
@@ -147,6 +159,8 @@ def sanitizers(day, entry):
             program = day.build / "tests" / "kernels" / name
             code, out, err = day.run([tool, "--tool", check, "--error-exitcode", "9", program, "--gtest_brief=1",
                                       "--gtest_filter=*cuda*:*Cuda*"], day.args.limit)
+            if not re.search(r"\b[1-9]\d* tests? from \d+ test suites? ran", out):
+                fail(entry, code, f"{name} ran no test under {check}\n" + out[-1500:] + err[-500:])
             summary = re.findall(r"(?:ERROR|RACECHECK) SUMMARY: (.*)", out + err)
             rows.append([name, check, code, summary[-1] if summary else (err.strip().splitlines() or [""])[-1][:80]])
             if code:
@@ -179,35 +193,95 @@ def measured(line):
     return [words[0], " ".join(shape), mode, " ".join(median), noise, bandwidth, speed, bound, share]
 
 
-def peer_step(day, case, dtype, compiled):
-    words = [day.python, SOURCE / "bench/peers/step_pytorch.py", "--device", "cuda", *case, "--dtype", dtype, "--steps", "20",
-             *(["--compile"] if compiled else [])]
-    code, out, _ = day.run(words, day.args.limit)
-    return json.loads(out.splitlines()[-1]) if code == 0 and out else None
+def last_json(text):
+    return json.loads(text.splitlines()[-1])
+
+
+def our_step(day, entry, case, dtype, pipeline):
+    """swath's step; None where it failed or the device cannot."""
+    words = [day.build / "bench/swath_step_bench", "--device", "cuda:0", *case, "--dtype", dtype, "--steps", "1" if day.args.tiny else "20",
+             "--json", *(["--conv-pipeline"] if pipeline else [])]
+    code, out, err = day.run(words, day.args.limit)
+    if code == 0:
+        return last_json(out)
+    if pipeline and "compute capability" in err:
+        entry["note"] += err.strip() + ". "
+    else:
+        fail(entry, code, f"swath, {dtype}\n" + err)
+    return None
+
+
+def peer_step(day, entry, case, dtype, compiled):
+    """PyTorch's step; None where it failed."""
+    words = [day.python, SOURCE / "bench/peers/step_pytorch.py", "--device", day.peers_on, *case, "--dtype", dtype,
+             "--steps", "1" if day.args.tiny else "20", *(["--compile"] if compiled else []),
+             *(["--backend", "aot_eager"] if day.args.tiny else [])]
+    code, out, err = day.run(words, day.args.limit)
+    if code == 0 and out:
+        return last_json(out)
+    fail(entry, code, f"PyTorch, {dtype}{', compiled' if compiled else ''}\n" + err)
+    return None
 
 
 def steps(day, entry):
-    torch = not day.args.tiny and day.has_torch()
-    if not torch:
-        entry["note"] = "without PyTorch, whose Python has no CUDA here"
+    why = day.lacks("torchvision")
+    entry["note"] = why + ". " if why else ""
     rows = []
     for name, case in (TINY_CASES if day.args.tiny else CASES).items():
-        for dtype in ["bf16"] if day.args.tiny else ["fp32", "tf32", "bf16", "fp16"]:
-            code, out, err = day.run([day.build / "bench/swath_step_bench", "--device", "cuda:0", *case, "--dtype", dtype,
-                                      "--steps", "1" if day.args.tiny else "20", "--json"], day.args.limit)
-            if code:
-                fail(entry, code, err)
-                continue
-            ours = json.loads(out.splitlines()[-1])
-            eager = peer_step(day, case, dtype, False) if torch else None
-            compiled = peer_step(day, case, dtype, True) if torch and dtype == "bf16" else None
-            cells = [f"{x['images_per_second']:.0f}" if x else "" for x in (ours, eager, compiled)]
-            ratio = [f"{ours['images_per_second'] / x['images_per_second']:.2f}" if x else "" for x in (eager, compiled)]
-            memory = [f"{x['peak_mib']:.0f}" if x else "" for x in (ours, eager, compiled)]
-            rows.append([name, dtype, ours["graph_kernels"], *cells, *ratio, *memory])
-    entry["tables"].append(table("one training step of ResNet-50, images per second and peak MiB",
-                                 ["case", "type", "kernels", "swath", "PyTorch", "compiled", "ratio", "ratio to compiled", "MiB", "PyTorch MiB",
-                                  "compiled MiB"], rows))
+        peers = {}
+        for dtype, pipeline in TINY_STEPS if day.args.tiny else STEPS:
+            ours = our_step(day, entry, case, dtype, pipeline)
+            if not why and dtype not in peers:
+                peers[dtype] = [peer_step(day, entry, case, dtype, False),
+                                peer_step(day, entry, case, dtype, True) if dtype in COMPILED else None]
+            eager, compiled = peers.get(dtype, (None, None))
+            if ours:
+                rows.append([name, dtype + (", conv_pipeline" if pipeline else ""), *step_cells(ours, eager, compiled)])
+    entry["tables"].append(table("one training step of ResNet-50: images per second, their ratio, peak MiB and launches of kernels",
+                                 ["case", "type", "swath", "PyTorch", "compiled", "ratio", "ratio to compiled", "MiB", "PyTorch MiB",
+                                  "compiled MiB", "launches", "PyTorch launches", "compiled launches"], rows))
+
+
+def step_cells(ours, eager, compiled):
+    """Cells of a case; "-" where a program was not run."""
+    def cells(key, form):
+        return [form.format(x[key]) if x else "-" for x in ({**ours, "launches": ours["graph_kernels"]}, eager, compiled)]
+
+    ratios = [f"{ours['images_per_second'] / x['images_per_second']:.2f}" if x else "-" for x in (eager, compiled)]
+    return [*cells("images_per_second", "{:.3g}" if ours["images_per_second"] < 100 else "{:.0f}"), *ratios,
+            *cells("peak_mib", "{:.0f}"), *cells("launches", "{}")]
+
+
+def search(day, entry):
+    """swath's exact search against FAISS's own flat index, both on the GPU."""
+    sizes = ["--rows", "300", "--dim", "128", "--many", "20", "--single", "3", "--repeats", "1"] if day.args.tiny else []
+    code, out, err = day.run([day.build / "bench/swath_search_bench", "--gpu", "--json", *sizes], day.args.limit)
+    if code == 2 and "no FAISS for the GPU" in err:
+        return leave_out(entry, err.strip())
+    if code:
+        return fail(entry, code, err)
+    found = last_json(out)
+    rows = [[s["name"], f"{s['swath_ms']:.2f}", f"{s['faiss_ms']:.2f}", f"{s['ratio']:.2f}", f"{s['equal_neighbours']} of {s['neighbours']}"]
+            for s in found["searches"]]
+    entry["tables"].append(table(f"{found['rows']} x {found['dim']}, k = {found['k']}, {found['index']}",
+                                 ["search", "swath ms", "FAISS ms", "ratio", "equal neighbours"], rows))
+
+
+def peers(day, entry):
+    """Miners and losses against pytorch-metric-learning and plain PyTorch."""
+    why = day.lacks("pytorch_metric_learning")
+    if why:
+        return leave_out(entry, why)
+    kept = (day.out / "peers.json").resolve()
+    sizes = ["--only", "miners", "margin", "--rows", "24", "--cols", "16", "--rounds", "1", "--seconds", "0.01"] if day.args.tiny else []
+    code, _, err = day.run([sys.executable, SOURCE / "bench/kernel_ratio.py", day.swath, "--device", day.peers_on, *sizes, "--json", kept],
+                           4 * day.args.limit, SWATH_PEERS_PYTHON=day.python)
+    if code:
+        return fail(entry, code, err)
+    rows = [[row["name"], row["peer"], row["rows"], row["cols"], f"{row['swath_ms']:.4f}", f"{row['peer_ms']:.4f}", f"{row['ratio']:.2f}"]
+            for row in json.loads(kept.read_text())["rows"]]
+    entry["tables"].append(table(f"miners, and losses with their gradients, on {day.peers_on}; pml: pytorch-metric-learning, else PyTorch",
+                                 ["method", "peer", "rows", "columns", "swath ms", "peer ms", "ratio"], rows))
 
 
 def training(day, entry):
@@ -237,7 +311,8 @@ def main():
     parser.add_argument("--work", default=".", help="folder in which programs run")
     args = parser.parse_args()
     day = Day(args)
-    parts = {"device": device, "tests": tests, "sanitizers": sanitizers, "kernels": kernels, "steps": steps, "training": training}
+    parts = {"device": device, "tests": tests, "sanitizers": sanitizers, "kernels": kernels, "steps": steps,
+             "search": search, "peers": peers, "training": training}
     unknown = set(args.only or []) - set(parts)
     if unknown:
         parser.error(f"no part is named {', '.join(sorted(unknown))}; there are {', '.join(parts)}")

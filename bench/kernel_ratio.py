@@ -5,6 +5,7 @@ method, else plain PyTorch (bench/peers/); both are listed where both exist. A f
 where several plain versions exist it is that of the fastest. Needs a Python with torch and pytorch-metric-learning:
 SWATH_PEERS_PYTHON, or the one that runs this.
     python bench/kernel_ratio.py build/cpu/apps/swath --cpu-time
+    python bench/kernel_ratio.py build/cuda/apps/swath --device cuda
 """
 
 import argparse
@@ -19,12 +20,13 @@ PEERS = Path(__file__).parent / "peers"
 MINERS = ["semihard", "distance", "random_distance", "intra_random"]
 LOSSES = ["margin", "binomial", "adversarial", "bce", "weight_norm"]
 GROUPS = ["miners", "multilabel_semihard", *LOSSES, "moco", "nca"]
+GPU_GROUPS = ["miners", *LOSSES]  # whose peers run on a GPU
 
 
 def peer_command(group, args):
     """Script and options of the peer for all sizes of a group."""
     rows, cols = ["--rows", *map(str, args.rows)], ["--cols", *map(str, args.cols)]
-    seconds = ["--seconds", str(args.seconds)]
+    seconds = ["--seconds", str(args.seconds), *(["--device", args.device] if group in GPU_GROUPS else [])]
     if group == "miners":
         return ["miners_pytorch.py", *rows, *cols, *seconds]
     if group == "multilabel_semihard":
@@ -81,7 +83,7 @@ def swath_times(group, args):
     """Milliseconds by (method, rows, cols)."""
     clock = ["--cpu-time"] if args.cpu_time else []
     limits = ["--min-time", str(args.seconds), "--max-noise", "5", "--timeout", "30", "--peak-bandwidth", "1", "--peak-flops", "1"]
-    found = json.loads(run([args.program, "bench", *swath_words(group, args), *limits, *clock, "--json"], args))
+    found = json.loads(run([args.program, "bench", "--device", args.device, *swath_words(group, args), *limits, *clock, "--json"], args))
     times = {}
     for benchmark in found["benchmarks"]:
         name = benchmark["name"].removeprefix("mine.").removeprefix("loss.").removesuffix("_loss")
@@ -113,7 +115,7 @@ def measure(group, args):
     for row in rows:
         alike = [r for r in rows if (r["name"], r["rows"], r["cols"]) == (row["name"], row["rows"], row["cols"])]
         judged = [r for r in alike if r["peer"] == "pml"] or [min(alike, key=lambda r: r["peer_ms"])]
-        if row in judged:
+        if row in judged and args.device == "cpu":
             row["floor"] = floor_of(row["name"], row["rows"])
     return rows
 
@@ -121,7 +123,8 @@ def measure(group, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("program", help="the built swath")
-    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS)
+    parser.add_argument("--only", nargs="+", choices=GROUPS, help="all, or on a GPU " + " ".join(GPU_GROUPS))
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="of swath and of its peers; no floors on a GPU")
     parser.add_argument("--rows", nargs="+", type=int, default=[112, 512, 2048])
     parser.add_argument("--cols", nargs="+", type=int, default=[128, 512])
     parser.add_argument("--bank", type=int, default=269_695, help="rows of the bank of NCA, whose batch is 120 x 512")
@@ -131,6 +134,10 @@ def main():
     parser.add_argument("--cpu-time", action="store_true", help="time of the processors, for a busy machine")
     parser.add_argument("--json", metavar="FILE", help="write the rows there as well")
     args = parser.parse_args()
+    groups = GROUPS if args.device == "cpu" else GPU_GROUPS
+    args.only = args.only or groups
+    if not set(args.only) <= set(groups):
+        parser.error(f"on a GPU only {', '.join(groups)} have peers")
     line = "{:<20} {:<8} {:>5} {:>5} {:>10} {:>10} {:>8} {:>8} {:>6}  {}"
     print(line.format("method", "peer", "rows", "cols", "swath ms", "peer ms", "ratio", "lowest", "floor", ""))
     rows = []
@@ -143,7 +150,7 @@ def main():
                   flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
-            json.dump({"threads": args.threads, "clock": "cpu" if args.cpu_time else "wall", "rows": rows}, file, indent=1)
+            json.dump({"device": args.device, "threads": args.threads, "clock": "cpu" if args.cpu_time else "wall", "rows": rows}, file, indent=1)
 
 
 if __name__ == "__main__":

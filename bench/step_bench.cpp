@@ -29,7 +29,7 @@ struct Options {
   std::int64_t batch = 16, size = 224, channels = 3;
   int steps = 8;
   std::string dtype = "fp32", device = "cpu", autotune;
-  bool eager = false, json = false, memory = false;
+  bool conv_pipeline = false, eager = false, json = false, memory = false;
 };
 
 template <class T>
@@ -158,7 +158,8 @@ std::vector<double> timed_steps(Training& training, const Options& options) {
 int run(const Options& options) {
   const auto device = swath::Device::open(
       options.device, {.conv_math = options.dtype == "tf32" ? swath::Float32Math::tf32 : swath::Float32Math::full,
-                       .autotune = options.autotune});
+                       .autotune = options.autotune,
+                       .conv_pipeline = options.conv_pipeline});
   Training training(*device, options);
   const std::vector<double> seconds = timed_steps(training, options);
   const float loss = training.last_loss.to_host<float>().front();
@@ -175,6 +176,7 @@ int run(const Options& options) {
                                 {"size", options.size},
                                 {"channels", options.channels},
                                 {"dtype", options.dtype},
+                                {"conv_pipeline", options.conv_pipeline},
                                 {"steps", options.steps},
                                 {"graph_kernels", kernels},
                                 {"images_per_second", rate},
@@ -202,6 +204,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--device", options.device)->capture_default_str();
   app.add_option("--autotune", options.autotune, "file of the fastest engines of cuDNN, timed at first use");
+  app.add_flag("--conv-pipeline", options.conv_pipeline, "convolutions that normalise; with --dtype fp16");
   app.add_flag("--eager", options.eager, "no graph");
   app.add_flag("--json", options.json, "print one JSON object");
   app.add_flag("--memory", options.memory, "print memory by purpose on stderr");

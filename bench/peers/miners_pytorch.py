@@ -130,10 +130,15 @@ def main():
     parser.add_argument("--cols", type=int, nargs="+", default=[128, 512])
     parser.add_argument("--seconds", type=float, default=1.0, help="time for each case, three calls at least")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, where the ways are batched and pml")
     parser.add_argument("--cpu-time", action="store_true", help="time of the processors instead of the clock on the wall")
     parser.add_argument("--ways", nargs="+", default=["loop", "batched", "pml"], choices=["loop", "batched", "pml"])
     args = parser.parse_args()
     clock = time.process_time if args.cpu_time else time.perf_counter
+    if args.device != "cpu":
+        args.ways = [way for way in args.ways if way != "loop"]
+        torch.set_default_device(args.device)
+    wait, calls = (lambda: None, 1) if args.device == "cpu" else (torch.cuda.synchronize, 10)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     np.random.seed(0)
@@ -156,10 +161,13 @@ def main():
                     times = []
                     with torch.no_grad():
                         triplets = mine(rows, labels)
-                        while len(times) < 3 or sum(times) < args.seconds:
+                        wait()
+                        while len(times) < 3 or sum(times) * calls < args.seconds:
                             start = clock()
-                            triplets = mine(rows, labels)
-                            times.append(clock() - start)
+                            for _ in range(calls):
+                                triplets = mine(rows, labels)
+                            wait()
+                            times.append((clock() - start) / calls)
                     results.append({"name": name, "way": way, "rows": count, "cols": cols,
                                     "median_ms": round(1e3 * statistics.median(times), 4),
                                     "best_ms": round(1e3 * min(times), 4), "triplets": len(triplets)})

@@ -1,6 +1,7 @@
 """One training step of ResNet-50 with the margin loss (docs/methods.md 2, 3, 5, 6) in PyTorch, timed.
 
-Prints one JSON object: median and best images per second, the loss of the last step, and the peak memory of the process.
+Prints one JSON object: median and best images per second, the loss of the last step, the peak memory of the process, and how many
+kernels one step launches (on the CPU: how many operators it calls).
 The counterpart in swath is bench/step_bench.cpp; bench/step_ratio.py runs both in turns.
 """
 
@@ -8,7 +9,9 @@ import argparse
 import json
 import resource
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 import torch
 import torchvision
@@ -67,6 +70,20 @@ class MarginLoss(torch.nn.Module):
         return ((pull + push).sum() + self.nu * self.beta.abs()) / active
 
 
+def launches_of(run_step, cuda):
+    """Kernels of one step as the profiler traces them."""
+    activity = torch.profiler.ProfilerActivity
+    with torch.profiler.profile(activities=[activity.CUDA if cuda else activity.CPU]) as trace:
+        run_step()
+        if cuda:
+            torch.cuda.synchronize()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "trace.json"
+        trace.export_chrome_trace(str(file))
+        events = json.loads(file.read_text())["traceEvents"]
+    return sum(event.get("cat") == ("kernel" if cuda else "cpu_op") for event in events)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=16)
@@ -74,6 +91,7 @@ def main():
     parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--dtype", choices=["fp32", "tf32", "bf16", "fp16"], default="fp32", help="bf16 and fp16 use autocast")
     parser.add_argument("--steps", type=int, default=8, help="timed steps, after those that are not; on a GPU five rounds")
+    parser.add_argument("--backend", default="inductor", help="of torch.compile")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--compile", action="store_true", help="torch.compile of the network")
@@ -86,7 +104,7 @@ def main():
     torch.backends.cudnn.allow_tf32 = args.dtype == "tf32"
     model = Embedder(args.channels, 512).to(args.device, memory_format=torch.channels_last).train()
     loss_function = MarginLoss().to(args.device)
-    network = torch.compile(model) if args.compile else model
+    network = torch.compile(model, backend=args.backend) if args.compile else model
     optimizer = torch.optim.Adam(
         [
             {"params": model.parameters(), "lr": 1e-5, "weight_decay": 1e-4},
@@ -138,6 +156,7 @@ def main():
                 "best_images_per_second": args.batch / min(seconds),
                 "loss": value,
                 "peak_mib": peak / 2**20,
+                "launches": launches_of(run_step, cuda),
             }
         )
     )
