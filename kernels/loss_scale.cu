@@ -1,4 +1,4 @@
-// Dynamic loss scaling on CUDA: one launch with 16-byte accesses; the last block to finish moves the state on.
+// Dynamic loss scaling on CUDA: one launch that reads four gradients at a time; the last block to finish moves the state on.
 #include "kernels/loss_scale.h"
 
 #include <algorithm>

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "engine/core/log.h"
-#include "engine/core/out_of_memory.h"
 #include "engine/core/trace.h"
 #include "engine/device/step_ledger.h"
 #include "kernels/elementwise.h"
@@ -290,10 +289,6 @@ bool TrainStep::capture(const StepShape& shape, Recorded& recorded) {
     recorded.step = std::move(step);
     return true;
   } catch (const RankError&) {
-    throw;
-  } catch (const UserError&) {
-    throw;
-  } catch (const OutOfMemory&) {
     throw;
   } catch (const std::exception& e) {
     log::warn("the training step cannot be recorded as a graph and runs without one: {}", e.what());

@@ -417,7 +417,7 @@ struct Trainer::Impl {
         take_over_logs();
         return steps_done;
       });
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       return fmt::format("{}, and the run was not saved ({}); continue from the last checkpoint with --resume {}", what,
                          error.what(), run_dir.path().string());
     }

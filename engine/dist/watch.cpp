@@ -160,8 +160,9 @@ struct RankWatch::Impl {
       Peer& peer = peers[r];
       if (!peer.open) continue;
       const bool any = peer.hear([&] {
-        if (peer.last.state == State::failed) lose(static_cast<int>(r), Reason::failed);
+        // A rank that knows of a loss ends because of it.
         if (peer.last.reason != Reason::none) lose(peer.last.lost, peer.last.reason);
+        if (peer.last.state == State::failed) lose(static_cast<int>(r), Reason::failed);
       });
       if (any) peer.heard = ran;
       if (!peer.open && peer.last.state == State::working) lose(static_cast<int>(r), Reason::died);

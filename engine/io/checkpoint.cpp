@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kFormat = "swath-1";
+constexpr const char* kFormat = "swath-2";
 constexpr const char* kScalar = "scalar.";
 constexpr const char* kChecksum = "xxh3.";
 constexpr const char* kMetadataChecksum = "xxh3";

@@ -28,9 +28,9 @@ bool is_named(const FileDescriptor& file, const std::string& path) {
          held.st_ino == named.st_ino;
 }
 
-/// Else it is locked.
-bool is_being_written(const FileDescriptor& file) {
-  return ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+/// Whether nobody writes the file, which is locked then. Over NFS only a file that is open for writing can be.
+bool is_leftover(const FileDescriptor& file, const std::string& path) {
+  return file.get() >= 0 && ::flock(file.get(), LOCK_EX | LOCK_NB) == 0 && is_named(file, path);
 }
 
 }  // namespace
@@ -61,14 +61,15 @@ void AtomicFile::open_temporary() {
     temporary_ = others == 0 ? path_ + ".tmp" : fmt::format("{}.{}.tmp", path_, others);
     FileDescriptor made(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (made.get() >= 0) {
-      ::flock(made.get(), LOCK_EX);
-      if (is_named(made, temporary_)) file_ = std::move(made);  // else it was taken for a leftover before it was locked
+      const bool locks = ::flock(made.get(), LOCK_EX) == 0;
+      // Else it was taken for a leftover before it was locked. A file system without locks has no leftovers either.
+      if (!locks || is_named(made, temporary_)) file_ = std::move(made);
     } else if (errno != EEXIST) {
       fail("make");
-    } else if (const FileDescriptor found(::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC)); is_being_written(found)) {
-      ++others;
-    } else if (is_named(found, temporary_) || found.get() < 0) {  // left by a process that was killed
+    } else if (const FileDescriptor found(::open(temporary_.c_str(), O_RDWR | O_CLOEXEC)); is_leftover(found, temporary_)) {
       if (::unlink(temporary_.c_str()) != 0 && errno != ENOENT) fail("make");
+    } else if (std::filesystem::exists(temporary_)) {
+      ++others;
     }
   }
 }

@@ -17,6 +17,7 @@ Tensor slice(const Tensor& flat, std::int64_t begin, const Shape& shape) {
   return flat.rows(begin, begin + shape.numel()).view(shape);
 }
 
+/// Weights of convolutions, O×H×W×I.
 bool is_convolution(const Parameter& parameter) { return parameter.shape.rank() == 4; }
 
 }  // namespace
@@ -128,11 +129,9 @@ std::vector<Parameter*> ParameterBlock::in_order() {
 
 void ParameterBlock::keep_low_precision_grads(DType type) {
   SWATH_CHECK(grads_.defined(), "gradients have no memory before allocate()");
-  if (type == DType::f32) return;
-  if (low_precision_grads_.defined()) {
-    SWATH_CHECK(low_precision_grads_.dtype() == type, "one block, two types of gradients");
-    return;
-  }
+  const DType before = low_precision_grads_.defined() ? low_precision_grads_.dtype() : DType::f32;
+  SWATH_CHECK(before == type || before == DType::f32, "one block, two types of gradients");
+  if (before == type) return;
   low_precision_grads_ = Tensor::zeros(*device_, grads_.shape(), type, Tag::grads);
   for (Parameter& p : parameters_)
     if (is_convolution(p)) p.grad = slice(low_precision_grads_, p.place.begin, p.shape);
@@ -157,6 +156,10 @@ void ParameterBlock::widen_grads(const ParameterRange& range) {
 
 const Tensor& ParameterBlock::grads_of(const Parameter& parameter) const {
   return low_precision_grads_.defined() && is_convolution(parameter) && !widened_ ? low_precision_grads_ : grads_;
+}
+
+Tensor ParameterBlock::gradient_of(const Parameter& parameter) const {
+  return slice(grads_of(parameter), parameter.place.begin, parameter.shape);
 }
 
 void ParameterBlock::begin_step() {

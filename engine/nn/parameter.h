@@ -38,7 +38,7 @@ struct Parameter {
   ParameterGroup group;
   Trainable trainable = Trainable::yes;
   Tensor value;
-  /// float32, but for what keep_low_precision_grads() says.
+  /// Where a backward pass writes; ParameterBlock::gradient_of() reads what came of it.
   Tensor grad;
   /// Place in the flat arrays, padding included.
   ParameterRange place;
@@ -97,13 +97,15 @@ class ParameterBlock {
   std::vector<Parameter*> in_order();
 
   /// After allocate(): gradients of convolutions' weights are of the type in which a backend gives them (conv_weight_type()),
-  /// in a flat array of their own that is indexed as the others. Nothing changes for float32.
+  /// in a flat array of their own that is indexed as the others; a second gradient of a step is rounded to it again. Nothing
+  /// changes for float32.
   void keep_low_precision_grads(DType type);
   /// Converts such gradients of a range to float32 in grads(), where their sum over ranks is made; until the next step they are
   /// what grads_of() tells.
   void widen_grads(const ParameterRange& range);
-  /// The flat array that holds a parameter's gradient after a backward pass.
+  /// The flat array that holds a parameter's gradient after a backward pass, and the gradient.
   const Tensor& grads_of(const Parameter& parameter) const;
+  Tensor gradient_of(const Parameter& parameter) const;
 
   /// Before a backward pass: no gradient is written yet.
   void begin_step();

@@ -67,16 +67,18 @@ void check_convolution(Device& device, const ConvGeometry& g) {
   backend.conv_backward_data(g, dy_on, w_on, dx);
   expect_close("dx", download(dx), want.dx, rounding);
 
-  // cuDNN writes the gradient of the weights in the activations' type.
-  const Tensor dw = Tensor::empty(device, g.weight_shape());
-  backend.conv_backward_weight(g, x_on, dy_on, dw, GradMode::overwrite);
-  const std::vector<float> once = download(dw);
-  expect_close("dw", once, want.dw, rounding);
-  backend.conv_backward_weight(g, x_on, dy_on, dw, GradMode::skip);
-  EXPECT_EQ(download(dw), once);
-  backend.conv_backward_weight(g, x_on, dy_on, dw, GradMode::accumulate);
-  const std::vector<float> twice = download(dw);
-  for (std::size_t i = 0; i < once.size(); ++i) ASSERT_FLOAT_EQ(twice[i], 2 * once[i]);
+  // cuDNN writes the gradient of the weights in the activations' type. Twice a number of that type is one as well.
+  for (const DType type : {DType::f32, g.dtype}) {
+    const Tensor dw = Tensor::empty(device, g.weight_shape(), type);
+    backend.conv_backward_weight(g, x_on, dy_on, dw, GradMode::overwrite);
+    const std::vector<float> once = download(dw);
+    expect_close("dw", once, want.dw, rounding);
+    backend.conv_backward_weight(g, x_on, dy_on, dw, GradMode::skip);
+    EXPECT_EQ(download(dw), once);
+    backend.conv_backward_weight(g, x_on, dy_on, dw, GradMode::accumulate);
+    const std::vector<float> twice = download(dw);
+    for (std::size_t i = 0; i < once.size(); ++i) ASSERT_FLOAT_EQ(twice[i], 2 * once[i]);
+  }
 }
 
 constexpr ConvGeometry kGeometries[] = {

@@ -101,7 +101,7 @@ TEST(LowPrecisionGrads, LieSideBySideAndWidenByRanges) {
   block.keep_low_precision_grads(DType::f32);
   for (const Parameter& p : block.parameters()) EXPECT_EQ(&block.grads_of(p), &block.grads());
   block.keep_low_precision_grads(DType::bf16);
-  EXPECT_THROW(block.keep_low_precision_grads(DType::f16), InternalError);
+  for (const DType other : {DType::f16, DType::f32}) EXPECT_THROW(block.keep_low_precision_grads(other), InternalError);
 
   std::string order;
   for (const Parameter* p : block.in_order()) order += p->name;

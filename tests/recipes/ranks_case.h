@@ -36,6 +36,7 @@ struct Method {
   std::int64_t epoch = 0;
   std::string loss = "margin";
   bool sharded = false;  // the memory bank
+  std::string precision = "fp32";
 };
 
 inline std::vector<Method> methods() {
@@ -61,6 +62,7 @@ class RankedScenes : public SceneTest {
   static TrainOptions options_of(const Method& method) {
     TrainOptions made = small_options();
     made.recipe = method.recipe;
+    made.precision = method.precision;
     made.miner.name = method.miner;
     made.loss.name = method.loss;
     made.model.dropout = 0.3f;

@@ -135,17 +135,13 @@ struct RecipeBench {
     step->run(batch);
     return step->drain().back().values;
   }
-  /// Of the last step, as the optimiser reads it.
-  Tensor gradient_of(const Parameter& p) const {
-    return block.grads_of(p).rows(p.place.begin, p.place.begin + p.shape.numel());
-  }
   /// Adds every gradient of the last step, as "d <name>", and every running statistic.
   void add_tensors(std::map<std::string, std::vector<float>>& tensors) const {
     StateBytes kept;
     step->visit_state(kept);
     kernels::LossScaleState scale{.inverse = 1};
     if (!kept.values.empty()) std::memcpy(&scale, kept.values.at("loss_scale").data(), sizeof scale);
-    for (const Parameter& p : block.parameters()) tensors["d " + p.name] = floats_of(gradient_of(p), scale.inverse);
+    for (const Parameter& p : block.parameters()) tensors["d " + p.name] = floats_of(block.gradient_of(p), scale.inverse);
     for (const Buffer& b : block.buffers()) tensors[b.name] = b.value.to_host<float>();
   }
 
@@ -160,7 +156,7 @@ struct RecipeBench {
           std::pair{"m", optimizer->first_moment()}, std::pair{"v", optimizer->second_moment()}})
       bytes.tensor(name, tensor);
     for (const Parameter& p : block.parameters()) {
-      Tensor gradient = gradient_of(p);
+      Tensor gradient = block.gradient_of(p);
       bytes.tensor("d " + p.name, gradient);
     }
     return bytes.values;
