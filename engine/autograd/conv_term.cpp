@@ -67,7 +67,7 @@ Tensor conv_weights(Tape& tape, const Parameter& weight, const ConvGeometry& geo
       tape.device().run([&](auto exec) { kernels::cast(cast, exec); });
     }
     SWATH_CHECK(all.dtype() == type, "one tape, two types of activations");
-    weights = all.rows(weight.place.begin, weight.place.begin + weight.shape.numel()).view(weight.shape);
+    weights = weight.part_of(all);
   }
   return weight.shape[3] == geometry.c ? weights : widened(weights, geometry.c);
 }

@@ -13,11 +13,7 @@ constexpr std::int64_t kAlign = 64;  // floats
 
 std::int64_t aligned(std::int64_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 
-Tensor slice(const Tensor& flat, std::int64_t begin, const Shape& shape) {
-  return flat.rows(begin, begin + shape.numel()).view(shape);
-}
-
-/// Weights of convolutions, O×H×W×I.
+/// Weights of convolutions, K×R×S×C.
 bool is_convolution(const Parameter& parameter) { return parameter.shape.rank() == 4; }
 
 }  // namespace
@@ -73,9 +69,9 @@ void ParameterBlock::allocate(Device& device, BlockUse use) {
   std::vector<float> host;
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& p = parameters_[i];
-    p.value = slice(values_, p.place.begin, p.shape);
+    p.value = p.part_of(values_);
     if (use == BlockUse::copy) continue;
-    p.grad = slice(grads_, p.place.begin, p.shape);
+    p.grad = p.part_of(grads_);
     if (!starts) continue;
     host.assign(static_cast<std::size_t>(p.shape.numel()), 0.0f);
     inits_[i](host.data(), p.shape);
@@ -87,7 +83,7 @@ void ParameterBlock::allocate(Device& device, BlockUse use) {
   std::int64_t begin = 0;
   for (std::size_t i = 0; i < buffers_.size(); ++i) {
     Buffer& b = buffers_[i];
-    b.value = slice(buffer_values_, begin, b.shape);
+    b.value = buffer_values_.rows(begin, begin + b.shape.numel()).view(b.shape);
     begin += aligned(b.shape.numel());
     if (!starts) continue;
     host.assign(static_cast<std::size_t>(b.shape.numel()), 0.0f);
@@ -134,7 +130,7 @@ void ParameterBlock::keep_low_precision_grads(DType type) {
   if (before == type) return;
   low_precision_grads_ = Tensor::zeros(*device_, grads_.shape(), type, Tag::grads);
   for (Parameter& p : parameters_)
-    if (is_convolution(p)) p.grad = slice(low_precision_grads_, p.place.begin, p.shape);
+    if (is_convolution(p)) p.grad = p.part_of(low_precision_grads_);
 }
 
 void ParameterBlock::widen_grads(const ParameterRange& range) {
@@ -158,9 +154,7 @@ const Tensor& ParameterBlock::grads_of(const Parameter& parameter) const {
   return low_precision_grads_.defined() && is_convolution(parameter) && !widened_ ? low_precision_grads_ : grads_;
 }
 
-Tensor ParameterBlock::gradient_of(const Parameter& parameter) const {
-  return slice(grads_of(parameter), parameter.place.begin, parameter.shape);
-}
+Tensor ParameterBlock::gradient_of(const Parameter& parameter) const { return parameter.part_of(grads_of(parameter)); }
 
 void ParameterBlock::begin_step() {
   widened_ = false;

@@ -47,6 +47,8 @@ struct Parameter {
   /// How often it has.
   int grad_writes = 0;
 
+  /// Its part of a flat array of the block's, without the padding.
+  Tensor part_of(const Tensor& flat) const { return flat.rows(place.begin, place.begin + shape.numel()).view(shape); }
   /// For a kernel that writes this gradient: skip, overwrite or accumulate; marks it written.
   GradMode grad_mode();
 };

@@ -81,7 +81,7 @@ void Optimizer::visit_state(StateVisitor& visitor) {
   for (const auto& [name, moments] : {std::pair{"optim.m.", &first_}, std::pair{"optim.v.", &second_}}) {
     if (moments->numel() == 0) continue;
     for (const Parameter& p : block_.parameters()) {
-      Tensor of = moments->rows(p.place.begin, p.place.begin + p.shape.numel()).view(p.shape);
+      Tensor of = p.part_of(*moments);
       visitor.tensor(name + p.name, of);
     }
   }

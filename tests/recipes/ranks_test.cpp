@@ -58,6 +58,9 @@ TEST_P(RankStatistics, RunningOnesAreTheRanksMean) {
   EXPECT_NE(own.steps[0].at(later), joint.steps[0].at(later));
 }
 
+INSTANTIATE_TEST_SUITE_P(, RankStatistics, ::testing::Values(Method{"baseline", "baseline"}),
+                         [](const ::testing::TestParamInfo<Method>& param) { return param.param.name; });
+
 // Four parameters in three buckets; a backward pass that writes them from the last to the first, one of them twice.
 TEST(GradientBuckets, SetOutDuringTheSecondBackwardPassOfAKind) {
   const std::unique_ptr<Device> device = Device::open("cpu");
@@ -89,9 +92,6 @@ TEST(GradientBuckets, SetOutDuringTheSecondBackwardPassOfAKind) {
   EXPECT_EQ(pass(0), (std::vector<std::int64_t>{1, 1, 2, 3}));
   EXPECT_EQ(pass(1), (std::vector<std::int64_t>{0, 0, 0, 0}));
 }
-
-INSTANTIATE_TEST_SUITE_P(, RankStatistics, ::testing::Values(Method{"baseline", "baseline"}),
-                         [](const ::testing::TestParamInfo<Method>& param) { return param.param.name; });
 
 }  // namespace
 }  // namespace swath

@@ -191,7 +191,7 @@ inline void expect_close(const std::map<std::string, std::vector<float>>& got,
   }
 }
 
-/// What a simulator counted in a later step: no memory taken or given, no waiting, so many copies from the host.
+/// What a simulator counted in a later step: no memory taken or given, no waiting, no copy to the host.
 inline void expect_no_waits(const nlohmann::json& counts) {
   for (const char* none : {"allocations", "allocations_async", "frees", "memcpy_d2h", "sync_stream", "sync_device",
                            "sync_event", "sync_blocking_memcpy", "sync_free"})
