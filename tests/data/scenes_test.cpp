@@ -98,7 +98,7 @@ TEST(Scenes, NeverTouchAFolderThatHoldsSomethingElse) {
   generate_scenes({.out = folder / "s", .images = 2, .size = 32});
   expect_user_error([&] { generate_scenes({.out = folder / "s", .images = 3, .size = 32}); }, {"holds other files"});
   expect_user_error([&] { generate_scenes({}); }, {"scenes.out"});
-  expect_user_error([&] { generate_scenes({.out = folder / "t", .images = 1, .size = 8}); }, {"at least 16"});
+  expect_user_error([&] { generate_scenes({.out = folder / "t", .images = 1, .size = 8}); }, {"--size takes 16 or more"});
 }
 
 }  // namespace swath::test

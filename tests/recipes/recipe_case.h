@@ -151,9 +151,8 @@ struct RecipeBench {
     recipe.gather_state();
     if (recipe.holds_all_state() || ranks.leads()) recipe.visit_state(bytes);
     recipe.drop_gathered();
-    for (auto [name, tensor] :
-         {std::pair{"values", block.values()}, std::pair{"grads", block.grads()}, std::pair{"buffers", block.buffer_values()},
-          std::pair{"m", optimizer->first_moment()}, std::pair{"v", optimizer->second_moment()}})
+    for (auto [name, tensor] : {std::pair{"values", block.values()}, std::pair{"buffers", block.buffer_values()},
+                                std::pair{"m", optimizer->first_moment()}, std::pair{"v", optimizer->second_moment()}})
       bytes.tensor(name, tensor);
     for (const Parameter& p : block.parameters()) {
       Tensor gradient = block.gradient_of(p);
