@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(256) adam_kernel(AdamArgs p) {
   if (threadIdx.x == 0) shared = adam_factors(p, stretch);
   __syncthreads();
   const AdamFactors f = shared;
-  with_grad(stretch, [&](const auto* grad) { for_elements<V>(stretch, AdamUpdate{p, f, grad}); });
+  with_floats(stretch.grad, stretch.grad_type, [&](const auto* grad) { for_elements<V>(stretch, AdamUpdate{p, f, grad}); });
 }
 
 }  // namespace

@@ -5,25 +5,13 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/anchor_rows.h"
 #include "kernels/distance_weight.h"
-#include "kernels/parallel.h"
-#include "kernels/row_search.h"
-#include "kernels/triplet_list.h"
 
 namespace swath::kernels {
 namespace {
 
-constexpr std::int64_t kAnchors = 16;    // of a task
 constexpr std::int32_t kStretch = 4096;  // rows whose weights are kept; only beyond it are any computed again
-
-/// One anchor's row of the distance matrix, with the rows in use.
-struct Anchor {
-  const float* distance;
-  const std::int32_t* row_class;
-  std::int32_t used;
-  std::int32_t index;
-  std::int32_t own_class;
-};
 
 /// Rows begin … begin + count of an anchor: exponents first, then weights.
 struct Stretch {
@@ -114,33 +102,13 @@ void mine(const Anchor& a, const NegativeWeight& weight, const Philox4& random, 
 
 }  // namespace
 
-std::size_t distance_weighted_workspace(const DistanceWeightedArgs& args) {
-  return static_cast<std::size_t>(args.rows) * 2 * sizeof(std::int32_t);
-}
+std::size_t distance_weighted_workspace(const DistanceWeightedArgs& args) { return partners_bytes(args.rows); }
 
-void distance_weighted(const DistanceWeightedArgs& args, Cpu exec) {
-  const std::int64_t used = rows_in_use(args.row_count, args.rows);
-  auto* partners = static_cast<std::int32_t*>(args.workspace);
+void distance_weighted(const DistanceWeightedArgs& args, Cpu) {
   const NegativeWeight weight(args);
-  const auto mine_anchor = [&](std::int64_t i) {
-    partners[2 * i] = partners[2 * i + 1] = -1;
-    if (args.row_class[i] < 0) return;
-    const Anchor anchor{args.distance + i * args.rows, args.row_class, static_cast<std::int32_t>(used),
-                        static_cast<std::int32_t>(i), args.row_class[i]};
-    const Philox4 random = philox(args.seed, *args.step, args.stream, static_cast<std::uint64_t>(i));
-    mine(anchor, weight, random, partners + 2 * i);
-  };
-  parallel_tasks((used + kAnchors - 1) / kAnchors,
-                 [&](std::int64_t task) {
-                   for (std::int64_t i = task * kAnchors; i < std::min(used, (task + 1) * kAnchors); ++i) mine_anchor(i);
-                 },
-                 serial_below_for(kAnchors * 16 * used));
-  triplet_list({.partners = partners,
-                .row_count = args.row_count,
-                .triplets = args.triplets,
-                .triplet_count = args.triplet_count,
-                .rows = args.rows},
-               exec);
+  mine_anchors(args, 16, [&](const Anchor& anchor, std::int32_t* partners) {
+    mine(anchor, weight, philox(args.seed, *args.step, args.stream, static_cast<std::uint64_t>(anchor.index)), partners);
+  });
 }
 
 }  // namespace swath::kernels

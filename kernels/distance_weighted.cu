@@ -178,12 +178,7 @@ void distance_weighted(const DistanceWeightedArgs& args, CudaStream exec) {
     launch(wide ? distance_weighted_kernel<4> : distance_weighted_kernel<1>, grid_for(args.rows, kWarps), kBlock, 0, exec,
            args);
   }
-  triplet_list({.partners = static_cast<const std::int32_t*>(args.workspace),
-                .row_count = args.row_count,
-                .triplets = args.triplets,
-                .triplet_count = args.triplet_count,
-                .rows = args.rows},
-               exec);
+  triplet_list(triplet_list_of(args), exec);
 }
 
 }  // namespace swath::kernels

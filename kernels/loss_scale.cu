@@ -31,9 +31,7 @@ __device__ __forceinline__ bool finds_nonfinite(const T* grad, std::int64_t n) {
 
 template <int V>
 __device__ __forceinline__ bool finds_nonfinite(const LossScalePart& part) {
-  if (part.type == DType::bf16) return finds_nonfinite<V>(static_cast<const bf16*>(part.grad), part.n);
-  if (part.type == DType::f16) return finds_nonfinite<V>(static_cast<const f16*>(part.grad), part.n);
-  return finds_nonfinite<V>(static_cast<const float*>(part.grad), part.n);
+  return with_floats(part.grad, part.type, [&](const auto* grad) { return finds_nonfinite<V>(grad, part.n); });
 }
 
 template <int V>

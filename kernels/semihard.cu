@@ -88,12 +88,7 @@ __global__ void __launch_bounds__(kBlock) semihard_kernel(SemihardArgs args) {
 
 void semihard(const SemihardArgs& args, CudaStream exec) {
   if (args.rows > 0) launch(semihard_kernel, grid_for(args.rows, kWarps), kBlock, 0, exec, args);
-  triplet_list({.partners = static_cast<const std::int32_t*>(args.workspace),
-                .row_count = args.row_count,
-                .triplets = args.triplets,
-                .triplet_count = args.triplet_count,
-                .rows = args.rows},
-               exec);
+  triplet_list(triplet_list_of(args), exec);
 }
 
 }  // namespace swath::kernels

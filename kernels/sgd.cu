@@ -35,7 +35,9 @@ __global__ void __launch_bounds__(256) sgd_kernel(SgdArgs p) {
   if ((p.found_inf && *p.found_inf != 0) || !block_has_elements<V>(stretch)) return;
   const float rate = *stretch.learning_rate, decay = static_cast<float>(stretch.weight_decay);
   const float factor = p.grad_factor ? *p.grad_factor : 1.0f;
-  with_grad(stretch, [&](const auto* grad) { for_elements<V>(stretch, SgdUpdate{p, rate, decay, factor, grad}); });
+  with_floats(stretch.grad, stretch.grad_type, [&](const auto* grad) {
+    for_elements<V>(stretch, SgdUpdate{p, rate, decay, factor, grad});
+  });
 }
 
 }  // namespace

@@ -14,14 +14,6 @@ __device__ __forceinline__ bool block_has_elements(const UpdateStretch& stretch)
   return static_cast<std::int64_t>(blockIdx.x) * blockDim.x * V < stretch.end - stretch.begin;
 }
 
-/// body(grad) with the pointer's own type.
-template <class Body>
-__device__ __forceinline__ void with_grad(const UpdateStretch& stretch, const Body& body) {
-  if (stretch.grad_type == DType::bf16) return body(static_cast<const bf16*>(stretch.grad));
-  if (stretch.grad_type == DType::f16) return body(static_cast<const f16*>(stretch.grad));
-  body(static_cast<const float*>(stretch.grad));
-}
-
 /// Gradients i … i + V − 1, times the factor.
 template <int V, class T>
 __device__ __forceinline__ Vector<V> load_grad(const T* grad, std::int64_t i, float factor) {

@@ -1,5 +1,6 @@
 // The list of triplets out of one pair of partners per anchor. methods.md §5.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/exec.h"
@@ -17,6 +18,17 @@ struct TripletListArgs {
 };
 void triplet_list(const TripletListArgs& args, CudaStream exec);
 void triplet_list(const TripletListArgs& args, Cpu exec);
+
+/// Of a miner of one triplet an anchor, whose workspace holds the partners.
+template <class MinerArgs>
+TripletListArgs triplet_list_of(const MinerArgs& args) {
+  return {.partners = static_cast<const std::int32_t*>(args.workspace),
+          .row_count = args.row_count,
+          .triplets = args.triplets,
+          .triplet_count = args.triplet_count,
+          .rows = args.rows};
+}
+inline std::size_t partners_bytes(std::int64_t rows) { return static_cast<std::size_t>(rows) * 2 * sizeof(std::int32_t); }
 
 }  // namespace swath::kernels
 

@@ -1,4 +1,4 @@
-// Vector loads and stores of f32 and bf16 elements, and a grid-stride loop over a dense range in vectors.
+// Vector loads and stores of floating elements, and a grid-stride loop over a dense range in vectors.
 #pragma once
 #include <cuda_runtime.h>
 
@@ -72,6 +72,14 @@ __device__ __forceinline__ void store_vector(T* p, const Vector<V>& in) {
   memcpy(words, raw, sizeof words);
 #pragma unroll
   for (int i = 0; i < W::kCount; ++i) reinterpret_cast<typename W::type*>(p)[i] = words[i];
+}
+
+/// body(p), where p has the element type that `type` names: a floating one.
+template <class Body>
+__device__ __forceinline__ auto with_floats(const void* p, DType type, const Body& body) {
+  if (type == DType::bf16) return body(static_cast<const bf16*>(p));
+  if (type == DType::f16) return body(static_cast<const f16*>(p));
+  return body(static_cast<const float*>(p));
 }
 
 /// Whether all pointers (null ones aside) are aligned to 16 bytes.

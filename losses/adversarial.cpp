@@ -52,8 +52,7 @@ Var AdversarialLoss::direction_loss(Tape& tape, const std::vector<Var>& parts, s
                                     .target_ld = target.shape()[1],
                                     .d_target_ld = target.shape()[1],
                                     .weight = d.weight};
-  const Tensor scratch =
-      Tensor::empty(device, {static_cast<std::int64_t>(kernels::adversarial_loss_workspace(args))}, DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(device, kernels::adversarial_loss_workspace(args));
   args.workspace = scratch.raw();
   device.run([&](auto exec) { kernels::adversarial_loss(args, exec); });
   return record_loss(tape, "adversarial", loss, {{target, d_target}, {prediction, d_prediction}});

@@ -27,8 +27,7 @@ LossOutput BceLoss::forward(Tape& tape, const LossInput& input) {
                             .rows = logits.shape()[0],
                             .classes = classes_,
                             .words = input.labels.size(1)};
-  const Tensor scratch =
-      Tensor::empty(tape.device(), {static_cast<std::int64_t>(kernels::bce_loss_workspace(args))}, DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(tape.device(), kernels::bce_loss_workspace(args));
   args.workspace = scratch.raw();
   tape.device().run([&](auto exec) { kernels::bce_loss(args, exec); });
   return {record_loss(tape, "bce", loss, {{logits, d_logits}}), {}};

@@ -50,8 +50,7 @@ LossOutput BinomialLoss::forward(Tape& tape, const LossInput& input) {
       .beta_update = trained ? kernels::BinomialBetaUpdate::trained : kernels::BinomialBetaUpdate::fixed,
   };
   std::copy(widths_.begin(), widths_.end(), args.widths);
-  const Tensor scratch =
-      Tensor::empty(device, {static_cast<std::int64_t>(kernels::binomial_loss_workspace(args))}, DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(device, kernels::binomial_loss_workspace(args));
   args.workspace = scratch.raw();
   device.run([&](auto exec) { kernels::binomial_loss(args, exec); });
   return {record_loss(tape, "binomial", loss, {{input.rows, d_rows}}, {{beta_, d_beta}}), {}};

@@ -40,8 +40,7 @@ LossOutput MarginLoss::forward(Tape& tape, const LossInput& input) {
       .beta_kind = options_.class_specific ? kernels::MarginBeta::per_class : kernels::MarginBeta::scalar,
       .beta_update = options_.beta_trainable ? kernels::MarginBetaUpdate::trained : kernels::MarginBetaUpdate::fixed,
   };
-  const Tensor scratch =
-      Tensor::empty(device, {static_cast<std::int64_t>(kernels::margin_loss_workspace(args))}, DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(device, kernels::margin_loss_workspace(args));
   args.workspace = scratch.raw();
   device.run([&](auto exec) { kernels::margin_loss(args, exec); });
 

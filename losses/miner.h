@@ -21,6 +21,11 @@ struct MineInput {
 
 /// Fixed capacity, count on the device; the order is the anchors'.
 struct Triplets {
+  /// Room for a triplet of each row, which cannot overflow.
+  static Triplets one_per_row(Device& device, std::int64_t rows) {
+    return {.indices = Tensor::empty(device, {rows, 3}, DType::i32), .count = Tensor::empty(device, {1}, DType::i32)};
+  }
+
   Tensor indices;       // i32 {capacity, 3}: anchor, positive, negative
   Tensor count;         // i32 {1}
   Tensor dropped = {};  // i32 {1}: triplets that the capacity had no room for; undefined for miners that cannot overflow

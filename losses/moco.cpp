@@ -37,8 +37,7 @@ LossOutput MocoLoss::forward(Tape& tape, const LossInput& input) {
       .lower_cutoff = options_.lower_cutoff,
       .upper_cutoff = options_.upper_cutoff,
   };
-  const Tensor scratch =
-      Tensor::empty(device, {static_cast<std::int64_t>(kernels::moco_loss_workspace(args))}, DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(device, kernels::moco_loss_workspace(args));
   args.workspace = scratch.raw();
   device.run([&](auto exec) { kernels::moco_loss(args, exec); });
   keys_ = input.keys;

@@ -98,8 +98,7 @@ LossOutput NcaLoss::forward(Tape& tape, const LossInput& input) {
   kernels::NcaLossArgs args = arguments(rows, input.index);
   args.loss = loss.data<float>();
   args.d_embeddings = d_rows.data<float>();
-  const Tensor scratch =
-      Tensor::empty(device, {static_cast<std::int64_t>(kernels::nca_loss_workspace(args))}, DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(device, kernels::nca_loss_workspace(args));
   args.workspace = scratch.raw();
   Tensor sums;
   if (sharded_) {

@@ -39,8 +39,7 @@ LossOutput WeightNormLoss::forward(Tape& tape, const LossInput&) {
                         .d_weight_mode = gradients ? layer.weight->grad_mode() : GradMode::skip,
                         .d_bias_mode = gradients && layer.bias ? layer.bias->grad_mode() : GradMode::skip};
     }
-    const Tensor scratch = Tensor::empty(device, {static_cast<std::int64_t>(kernels::weight_norm_loss_workspace(args))},
-                                         DType::u8, Tag::workspace);
+    const Tensor scratch = Tensor::workspace(device, kernels::weight_norm_loss_workspace(args));
     args.workspace = scratch.raw();
     device.run([&](auto exec) { kernels::weight_norm_loss(args, exec); });
   };

@@ -64,7 +64,7 @@ void block_backward(const NormResult& block, const Tensor& d_y, const Tensor& mo
     args.d_shortcut = block.shortcut->gradient(d_y, more_sums);
   }
   {
-    const Tensor scratch = block_workspace(device, kernels::batch_norm_workspace(args.rows, args.channels));
+    const Tensor scratch = Tensor::workspace(device, kernels::batch_norm_workspace(args.rows, args.channels));
     args.workspace = scratch.raw();
     device.run([&](auto exec) { kernels::batch_norm_backward(args, exec); });
   }
@@ -101,7 +101,7 @@ void pool_backward(const ConvTerm& term, const kernels::PoolGeometry& geometry, 
   const Tensor d_conv = Tensor::empty(device, term.y.shape(), term.y.dtype());
   const Tensor sums = term.own_sums();
   {
-    const Tensor scratch = block_workspace(device, kernels::batch_norm_pool_workspace(geometry));
+    const Tensor scratch = Tensor::workspace(device, kernels::batch_norm_pool_workspace(geometry));
     const kernels::BatchNormPoolBackwardArgs args{.geometry = geometry,
                                                   .dtype = term.y.dtype(),
                                                   .d_y = d_y.raw(),

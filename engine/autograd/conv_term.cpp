@@ -90,7 +90,7 @@ void make_scale_and_bias(Device& device, ConvTerm& term) {
 void batch_statistics(Device& device, ConvTerm& term) {
   require_variance(term);
   make_statistics(device, term);
-  const Tensor scratch = block_workspace(device, kernels::batch_norm_workspace(term.rows(), term.channels()));
+  const Tensor scratch = Tensor::workspace(device, kernels::batch_norm_workspace(term.rows(), term.channels()));
   const kernels::BatchNormStatisticsArgs args{.rows = term.rows(),
                                               .channels = term.channels(),
                                               .dtype = term.y.dtype(),
@@ -314,10 +314,6 @@ void convolve_backward(const ConvTerm& term, const Tensor& d_y, InputGradients& 
   mask.skip = skip;
   backend.conv_backward_data_masked(term.geometry, d_y, term.weights, mask, d_x);
   gradients.add(input, d_x);
-}
-
-Tensor block_workspace(Device& device, std::size_t bytes) {
-  return Tensor::empty(device, {static_cast<std::int64_t>(bytes)}, DType::u8, Tag::workspace);
 }
 
 }  // namespace swath

@@ -77,6 +77,4 @@ void convolve_backward(const ConvTerm& term, const Tensor& d_y, InputGradients& 
 /// The affine form, where a convolution that does not gather sums comes before ones that normalise their input.
 void make_affine(Device& device, ConvTerm& term);
 
-Tensor block_workspace(Device& device, std::size_t bytes);
-
 }  // namespace swath

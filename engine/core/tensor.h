@@ -63,6 +63,10 @@ class Tensor {
   /// Uninitialised memory.
   static Tensor empty(Device& device, Shape shape, DType type = DType::f32, Tag tag = Tag::activations);
   static Tensor zeros(Device& device, Shape shape, DType type = DType::f32, Tag tag = Tag::activations);
+  /// Uninitialised bytes that a kernel works in.
+  static Tensor workspace(Device& device, std::size_t bytes) {
+    return empty(device, {static_cast<std::int64_t>(bytes)}, DType::u8, Tag::workspace);
+  }
   /// On memory of the caller's on this device, aligned to its elements, which must outlive every copy of the tensor.
   static Tensor borrow(Device& device, Shape shape, DType type, void* data);
   /// Copies shape.numel() elements from host memory.

@@ -10,8 +10,7 @@ Triplets mine_by_distance(const MineInput& input, const Tensor& row_class, const
   Device& device = input.rows.device();
   const std::int64_t rows = input.rows.size(0);
   const Tensor distance = row_distances(input.rows);
-  const Triplets triplets{
-      .indices = Tensor::empty(device, {rows, 3}, DType::i32), .count = Tensor::empty(device, {1}, DType::i32), .dropped = {}};
+  const Triplets triplets = Triplets::one_per_row(device, rows);
   kernels::DistanceWeightedArgs args{.distance = distance.data<float>(),
                                      .row_class = row_class.data<std::int32_t>(),
                                      .row_count = input.row_count.data<std::int32_t>(),
@@ -24,8 +23,7 @@ Triplets mine_by_distance(const MineInput& input, const Tensor& row_class, const
                                      .upper_cutoff = options.upper_cutoff,
                                      .seed = input.random.seed,
                                      .stream = stream};
-  const Tensor scratch =
-      Tensor::empty(device, {static_cast<std::int64_t>(kernels::distance_weighted_workspace(args))}, DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(device, kernels::distance_weighted_workspace(args));
   args.workspace = scratch.raw();
   device.run([&](auto exec) { kernels::distance_weighted(args, exec); });
   return triplets;

@@ -38,8 +38,7 @@ Triplets MultilabelSemihardMiner::mine(const MineInput& input) {
                                        .max_negatives_per_pos = options_.max_negatives_per_pos,
                                        .max_trips_per_anchor = options_.max_trips_per_anchor,
                                        .seed = input.random.seed};
-  const Tensor scratch = Tensor::empty(device, {static_cast<std::int64_t>(kernels::multilabel_semihard_workspace(args))},
-                                       DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(device, kernels::multilabel_semihard_workspace(args));
   args.workspace = scratch.raw();
   device.run([&](auto exec) {
     kernels::label_similarity(similarities, exec);

@@ -15,8 +15,7 @@ Triplets RandomDistanceMiner::mine(const MineInput& input) {
                                   .permuted = permuted.data<std::int32_t>(),
                                   .rows = rows,
                                   .seed = input.random.seed};
-  const Tensor scratch =
-      Tensor::empty(device, {static_cast<std::int64_t>(kernels::permute_labels_workspace(args))}, DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(device, kernels::permute_labels_workspace(args));
   args.workspace = scratch.raw();
   device.run([&](auto exec) { kernels::permute_labels(args, exec); });
   return mine_by_distance(input, permuted, options_, kernels::RandomStream::random_distance);

@@ -9,8 +9,7 @@ Triplets SemihardMiner::mine(const MineInput& input) {
   Device& device = input.rows.device();
   const std::int64_t rows = input.rows.size(0);
   const Tensor distance = row_distances(input.rows);
-  const Triplets triplets{
-      .indices = Tensor::empty(device, {rows, 3}, DType::i32), .count = Tensor::empty(device, {1}, DType::i32), .dropped = {}};
+  const Triplets triplets = Triplets::one_per_row(device, rows);
   kernels::SemihardArgs args{.distance = distance.data<float>(),
                              .row_class = input.row_class.data<std::int32_t>(),
                              .row_count = input.row_count.data<std::int32_t>(),
@@ -19,8 +18,7 @@ Triplets SemihardMiner::mine(const MineInput& input) {
                              .triplet_count = triplets.count.data<std::int32_t>(),
                              .rows = rows,
                              .seed = input.random.seed};
-  const Tensor scratch =
-      Tensor::empty(device, {static_cast<std::int64_t>(kernels::semihard_workspace(args))}, DType::u8, Tag::workspace);
+  const Tensor scratch = Tensor::workspace(device, kernels::semihard_workspace(args));
   args.workspace = scratch.raw();
   device.run([&](auto exec) { kernels::semihard(args, exec); });
   return triplets;
