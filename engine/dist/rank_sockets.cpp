@@ -27,10 +27,10 @@ struct Greeting {
   std::int64_t rank = 0;
 };
 
-[[noreturn]] void fail(const std::string& what) {
-  throw RankError(
-      fmt::format("{} ({}); the ranks' machines must reach each other by name over TCP", what, std::strerror(errno)));
+[[noreturn]] void fail(const std::string& what, const std::string& why) {
+  throw RankError(fmt::format("{} ({}); the ranks' machines must reach each other by name over TCP", what, why));
 }
+[[noreturn]] void fail(const std::string& what) { fail(what, std::strerror(errno)); }
 
 FileDescriptor listen_anywhere(std::int32_t& port) {
   FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -50,8 +50,8 @@ FileDescriptor connect_to(const RankAddress& peer, bool same_host) {
   hints.ai_family = AF_INET;
   hints.ai_socktype = SOCK_STREAM;
   const std::string host = same_host ? "127.0.0.1" : peer.host;
-  if (::getaddrinfo(host.c_str(), std::to_string(peer.port).c_str(), &hints, &found) != 0 || !found)
-    fail(fmt::format("{} is no known host", host));
+  const int error = ::getaddrinfo(host.c_str(), std::to_string(peer.port).c_str(), &hints, &found);
+  if (error != 0) fail(fmt::format("a rank's host {} is not known", host), ::gai_strerror(error));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, ::freeaddrinfo);
   FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.get() < 0 || ::connect(socket.get(), found->ai_addr, found->ai_addrlen) != 0)
@@ -76,7 +76,8 @@ void answer_later(int rank, int size, const FileDescriptor& listener, RankSocket
   const auto begun = std::chrono::steady_clock::now();
   for (int missing = size - 1 - rank; missing > 0;) {
     pollfd waiting{listener.get(), POLLIN, 0};
-    if (std::chrono::steady_clock::now() - begun > kPatience) fail("not every rank has called");
+    if (std::chrono::steady_clock::now() - begun > kPatience)
+      fail(fmt::format("{} of {} ranks have not called", missing, size), fmt::format("within {} s", kPatience.count()));
     if (::poll(&waiting, 1, 1000) <= 0) continue;
     FileDescriptor socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     const timeval limit{5, 0};
