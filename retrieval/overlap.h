@@ -21,7 +21,6 @@ struct DistanceOverlap {
   double overlap = 0;  // Σ min(intra, inter), in [0, 1]
 
   double bin_width() const { return (max_distance - min_distance) / kOverlapBins; }
-  double bin_center(int b) const { return min_distance + (b + 0.5) * bin_width(); }
   Json to_json() const;
 };
 

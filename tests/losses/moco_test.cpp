@@ -13,15 +13,6 @@ namespace {
 
 constexpr std::int64_t kRows = 7, kUsed = 6, kCols = 5, kBatches = 3;
 
-struct Keeper : StateVisitor {
-  void tensor(const std::string& name, Tensor& value) override { tensors.emplace(name, value); }
-  void scalar(const std::string&, std::int64_t&) override { FAIL(); }
-  void scalar(const std::string&, std::uint64_t&) override { FAIL(); }
-  void scalar(const std::string&, double&) override { FAIL(); }
-  void scalar(const std::string&, std::string&) override { FAIL(); }
-  std::map<std::string, Tensor> tensors;
-};
-
 class MocoLossTest : public testing::Test {
  protected:
   MocoLossTest() : loss_(*device_, options(), kRows, kCols) { block_.allocate(*device_); }
@@ -38,7 +29,7 @@ class MocoLossTest : public testing::Test {
   Tensor count(std::int32_t used) { return Tensor::from_host(*device_, {1}, std::vector<std::int32_t>{used}); }
   /// The keys in the queue, in their places.
   std::vector<double> queue() {
-    Keeper keeper;
+    test::StateTensors keeper;
     loss_.visit_state(keeper);
     const std::vector<float> all = keeper.tensors.at("moco.queue").to_host<float>();
     const auto held = std::min<std::size_t>(keeper.tensors.at("moco.pushed").to_host<std::uint64_t>()[0], kBatches * kRows);
@@ -77,7 +68,7 @@ TEST_F(MocoLossTest, ACheckpointBringsTheQueueBack) {
   loss_.push(rows_of(unit_rows(3)), count(kRows));
   loss_.push(rows_of(unit_rows(4)), count(5));
   MocoLoss other(*device_, options(), kRows, kCols);
-  Keeper from, to;
+  test::StateTensors from, to;
   loss_.visit_state(from);
   other.visit_state(to);
   for (auto& [name, value] : to.tensors) value.copy_from(from.tensors.at(name));

@@ -13,15 +13,6 @@ namespace {
 
 constexpr std::int64_t kBatch = 6, kCols = 5, kRows = 24, kClasses = 3;
 
-struct Keeper : StateVisitor {
-  void tensor(const std::string& name, Tensor& value) override { tensors.emplace(name, value); }
-  void scalar(const std::string&, std::int64_t&) override { FAIL(); }
-  void scalar(const std::string&, std::uint64_t&) override { FAIL(); }
-  void scalar(const std::string&, double&) override { FAIL(); }
-  void scalar(const std::string&, std::string&) override { FAIL(); }
-  std::map<std::string, Tensor> tensors;
-};
-
 class NcaLossTest : public testing::Test {
  protected:
   NcaLossTest() {
@@ -36,7 +27,7 @@ class NcaLossTest : public testing::Test {
     return std::make_unique<NcaLoss>(*device_, options, masks_.data(), kRows, kClasses, kCols, 3);
   }
   static Tensor bank_of(NcaLoss& loss) {
-    Keeper keeper;
+    test::StateTensors keeper;
     loss.visit_state(keeper);
     return keeper.tensors.at("nca.bank");
   }

@@ -13,6 +13,16 @@
 
 namespace swath::test {
 
+/// The tensors of a loss's state, which has nothing else.
+struct StateTensors : StateVisitor {
+  void tensor(const std::string& name, Tensor& value) override { tensors.emplace(name, value); }
+  void scalar(const std::string&, std::int64_t&) override { FAIL(); }
+  void scalar(const std::string&, std::uint64_t&) override { FAIL(); }
+  void scalar(const std::string&, double&) override { FAIL(); }
+  void scalar(const std::string&, std::string&) override { FAIL(); }
+  std::map<std::string, Tensor> tensors;
+};
+
 inline std::vector<float> random_values(std::int64_t count, std::uint64_t seed, float span = 1.0f) {
   std::vector<float> values;
   for (std::int64_t i = 0; i < count; ++i)

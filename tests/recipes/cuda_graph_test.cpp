@@ -142,6 +142,23 @@ class Keeping : public Baseline {
   Tensor kept_;
 };
 
+/// Finds no memory while its step is recorded, the second time that it is asked for one.
+class Hungry : public Baseline {
+ public:
+  explicit Hungry(const RecipeContext& context)
+      : Baseline(context), device_(context.device), recorded_(context.options.graph == "auto") {}
+  Objective objective(Tape& tape, const DeviceBatch& batch) override {
+    Objective made = Baseline::objective(tape, batch);
+    if (recorded_ && ++calls_ == 2) Tensor::empty(device_, {std::int64_t{1} << 45});
+    return made;
+  }
+
+ private:
+  Device& device_;
+  bool recorded_;
+  int calls_ = 0;
+};
+
 /// Says that its work changes.
 class Changing : public Baseline {
  public:
@@ -187,6 +204,10 @@ TEST_F(CudaGraph, AStepThatWaitsRunsEagerlyAfterOneWarning) {
 
 TEST_F(CudaGraph, AStepThatKeepsATensorRunsEagerlyAfterOneWarning) {
   expect_eager_after_one_warning<Keeping>(options(graph_cases()[1], "auto"), "outlives");
+}
+
+TEST_F(CudaGraph, AStepThatFindsNoMemoryWhileItIsRecordedRunsEagerlyAfterOneWarning) {
+  expect_eager_after_one_warning<Hungry>(options(graph_cases()[1], "auto"), "out of memory: ");
 }
 
 TEST_F(CudaGraph, ANewPhaseIsRecordedAnew) {

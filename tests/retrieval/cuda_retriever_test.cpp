@@ -58,7 +58,7 @@ TEST_F(CudaRetriever, SearchesOnTheDeviceAskedFor) {
 
 TEST_F(CudaRetriever, RandomRowsHaveTheNeighboursOfTheCpu) {
   for (const auto& [rows, dim, k] :
-       std::vector<std::array<int, 3>>{{2, 1, 1}, {19, 7, 18}, {33, 64, 8}, {130, 512, 9}, {300, 3, 16}}) {
+       std::vector<std::array<int, 3>>{{2, 1, 1}, {19, 7, 18}, {33, 64, 8}, {130, 512, 9}, {300, 3, 16}, {184, 16, 8}}) {
     SCOPED_TRACE(rows);
     const test::Rows data = test::gaussian_rows(rows, dim, 7);
     expect_equal(gpu->search_all(data.view(), k), cpu->search_all(data.view(), k));
@@ -66,7 +66,7 @@ TEST_F(CudaRetriever, RandomRowsHaveTheNeighboursOfTheCpu) {
 }
 
 TEST_F(CudaRetriever, TiesAndEqualRowsAreThoseOfTheCpu) {
-  for (const int dim : {1, 3, 8}) {
+  for (const int dim : {1, 3, 8, 16}) {
     SCOPED_TRACE(dim);
     const test::Rows data = test::integer_rows(200, dim, 2, 3);
     expect_equal(gpu->search_all(data.view(), 8), cpu->search_all(data.view(), 8));
