@@ -167,15 +167,17 @@ std::string metadata_checksum(const std::map<std::string, std::string>& metadata
 }
 
 void verify(const SafetensorsFile& file) {
+  if (!file.metadata().count("format"))
+    throw CorruptFile(fmt::format("{} is no checkpoint of swath: its metadata lacks format", file.path()));
   const auto own = file.metadata().find(kMetadataChecksum);
   if (own == file.metadata().end() || own->second != metadata_checksum(file.metadata()))
-    throw DataError(
+    throw CorruptFile(
         fmt::format("{} is corrupt: the checksum of its metadata does not match; use an earlier checkpoint", file.path()));
   for (const std::string& name : file.names()) {
     const auto found = file.metadata().find(kChecksum + name);
     if (found == file.metadata().end() ||
         found->second != tensor_checksum(file.data(name), file.bytes(name), file.dtype(name), file.shape(name)))
-      throw DataError(
+      throw CorruptFile(
           fmt::format("{} is corrupt: the checksum of {} does not match; use an earlier checkpoint", file.path(), name));
   }
 }
@@ -213,8 +215,8 @@ namespace {
 /// A file that is sound: its header, its metadata and every checksum.
 SafetensorsFile open_verified(const std::string& path) {
   SafetensorsFile file = SafetensorsFile::open(path);
-  info_of(file);
   verify(file);
+  info_of(file);
   return file;
 }
 
@@ -280,18 +282,22 @@ std::string CheckpointStore::save_best(const CheckpointInfo& info, const VisitSt
   return file;
 }
 
-CheckpointInfo CheckpointStore::load_latest(const VisitState& visit) const {
+CheckpointInfo CheckpointStore::load_latest(const VisitState& visit, Damaged damaged) const {
+  std::vector<std::string> corrupt;
   for (const std::string& file : newest_first()) {
     std::optional<SafetensorsFile> sound;
     try {
       sound = open_verified(file);
-    } catch (const DataError& problem) {
+    } catch (const CorruptFile& problem) {
       log::warn("WARNING: {}; trying the checkpoint before it", problem.what());
-      std::error_code ignored;  // set aside, so that it does not count among those kept
-      fs::rename(file, file + ".corrupt", ignored);
+      corrupt.push_back(file);
       continue;
     }
-    return fill(*sound, "", visit);
+    const CheckpointInfo info = fill(*sound, "", visit);
+    std::error_code ignored;
+    if (damaged == Damaged::set_aside)
+      for (const std::string& name : corrupt) fs::rename(name, name + ".corrupt", ignored);
+    return info;
   }
   throw DataError(fmt::format("no checkpoint in {} can be read; start a new run", folder_));
 }

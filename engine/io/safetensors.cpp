@@ -57,7 +57,7 @@ bool to_size(const Json& json, std::size_t& out) {
 }  // namespace
 
 void SafetensorsFile::refuse(const std::string& why) const {
-  throw DataError(fmt::format("{} is not a whole safetensors file: {}; write it again", path_, why));
+  throw CorruptFile(fmt::format("{} is not a whole safetensors file: {}; write it again", path_, why));
 }
 
 SafetensorsFile SafetensorsFile::open(const std::string& path) {

@@ -6,13 +6,19 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/error.h"
 #include "engine/io/file.h"
 
 namespace swath {
 
+/// A file whose content is not what was written: cut off, or with bytes that changed.
+struct CorruptFile : DataError {
+  using DataError::DataError;
+};
+
 /// An opened file. The header is checked in full before anything is used: length ≤ 16 MiB, a JSON object without
 /// duplicate keys, known types, shapes whose product does not overflow and equals the byte range, ranges that follow one
-/// another without holes or overlap, and a file size that matches exactly. Any violation is a DataError that names the file.
+/// another without holes or overlap, and a file size that matches exactly. Any violation is a CorruptFile that names the file.
 class SafetensorsFile {
  public:
   static SafetensorsFile open(const std::string& path);

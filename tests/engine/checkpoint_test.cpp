@@ -4,8 +4,12 @@
 #include <sys/wait.h>
 
 #include <csignal>
+#include <cstring>
+#include <map>
 
+#include "engine/core/config.h"
 #include "engine/device/device.h"
+#include "engine/io/file.h"
 #include "tests/engine/io_test_helpers.h"
 
 namespace swath {
@@ -94,9 +98,67 @@ TEST_F(Checkpoint, EveryFlippedByteFallsBackToTheOneBefore) {
       ADD_FAILURE() << "a flip at byte " << at << " was not seen: " << sound.substr(at > 20 ? at - 20 : 0, 40);
     }
   }
-  for (const auto& file : std::filesystem::directory_iterator(folder / "c")) test::put(file.path().string(), "x");
+}
+
+TEST_F(Checkpoint, WhereNoneCanBeReadAllStayAndEveryAttemptSaysSo) {
+  CheckpointStore store(folder / "c");
+  for (int step = 1; step <= 2; ++step) test::put(store.save(info(step), make(static_cast<float>(step)).visitor()), "x");
   State state = make(0);
-  EXPECT_NE(test::data_error([&] { store.load_latest(state.visitor()); }), "");
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    EXPECT_NE(test::data_error([&] { store.load_latest(state.visitor()); }).find("no checkpoint in"), std::string::npos);
+    EXPECT_EQ(store.newest_first().size(), 2u);
+  }
+}
+
+TEST_F(Checkpoint, OneThatCannotBeReadHereIsNoCorruptOne) {
+  CheckpointStore store(folder / "c");
+  store.save(info(1), make(1).visitor());
+  std::filesystem::create_directory(folder / "c/step-000000002.safetensors");
+  State state = make(0);
+  EXPECT_NE(test::data_error([&] { store.load_latest(state.visitor()); }).find("step-000000002"), std::string::npos);
+  EXPECT_EQ(store.newest_first().size(), 2u);
+}
+
+/// The bytes of a checkpoint with another value of its metadata, and the checksum that belongs to it.
+std::string with_metadata(const std::string& bytes, const std::string& key, const std::string& value) {
+  std::uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), sizeof length);
+  Json header = Json::parse(bytes.substr(sizeof length, length));
+  Json& metadata = header.at("__metadata__");
+  metadata[key] = value;
+  metadata.erase("xxh3");
+  std::string text;
+  for (const auto& [name, entry] : std::map<std::string, std::string>(metadata)) text += name + '\n' + entry + '\n';
+  metadata["xxh3"] = fmt::format("{:016x}", checksum(text.data(), text.size()));
+  std::string written = header.dump();
+  written.resize((written.size() + 7) / 8 * 8, ' ');
+  const std::uint64_t now = written.size();
+  return std::string(reinterpret_cast<const char*>(&now), sizeof now) + written + bytes.substr(sizeof length + length);
+}
+
+TEST_F(Checkpoint, OneOfAnotherFormatIsNamedAndStays) {
+  CheckpointStore store(folder / "c");
+  store.save(info(1), make(1).visitor());
+  const std::string newest = store.save(info(2), make(2).visitor()), ours = test::get(newest);
+  State state = make(0);
+  test::put(newest, with_metadata(ours, "format", "swath-1"));
+  const std::string sentence = test::data_error([&] { store.load_latest(state.visitor()); });
+  EXPECT_NE(sentence.find("has the checkpoint format swath-1; this version reads swath-2"), std::string::npos) << sentence;
+  EXPECT_EQ(store.newest_first().size(), 2u);
+  test::put(newest, with_metadata(ours, "step", "2"));
+  EXPECT_EQ(store.load_latest(state.visitor()).step, 2) << "the checksum is that of the program";
+}
+
+TEST_F(Checkpoint, ADamagedOneIsSetAsideWhereAskedAndAnOlderOneIsSound) {
+  CheckpointStore store(folder / "c");
+  store.save(info(1), make(1).visitor());
+  test::put(store.save(info(2), make(2).visitor()), "x");
+  State state = make(0);
+  EXPECT_EQ(store.load_latest(state.visitor(), CheckpointStore::Damaged::left).step, 1);
+  EXPECT_EQ(store.newest_first().size(), 2u);
+  EXPECT_EQ(store.load_latest(state.visitor()).step, 1);
+  EXPECT_EQ(store.newest_first().size(), 1u);
+  EXPECT_TRUE(std::filesystem::exists(folder / "c/step-000000002.safetensors.corrupt"));
 }
 
 TEST_F(Checkpoint, KeepsTheNewest) {
