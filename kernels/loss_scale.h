@@ -17,6 +17,7 @@ struct LossScaleState {
   std::int32_t found_inf = 0;      // of the last step: 1 where a gradient was NaN or infinite and the update is to be skipped
   std::int32_t good_steps = 0;     // since the scale changed
   std::int32_t skipped_steps = 0;  // in all
+  std::int32_t unused = 0;         // no byte is left to chance: a checkpoint has a checksum of them all
   std::uint64_t updates = 0;       // number of the update that the last step makes, from 1: those skipped do not count
 };
 

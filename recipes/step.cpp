@@ -145,7 +145,9 @@ void TrainStep::finish() {
 bool TrainStep::take_back() {
   if (!std::exchange(under_way_, false) || !buckets_) return false;
   block_.buffer_values().copy_from(statistics_before_);
-  return std::exchange(owed_, nullptr) != nullptr;
+  if (!std::exchange(owed_, nullptr)) return false;
+  pending_.pop_back();
+  return true;
 }
 
 Objective TrainStep::queue_gradients(const StepShape& shape) {

@@ -126,19 +126,22 @@ struct Trainer::Impl {
 
   void resume() {
     CheckpointStore& checkpoints = run_dir.checkpoints();
-    if (checkpoints.empty()) {
-      if (ranks.leads()) run_dir.log().clear();
-      ranks.barrier();
-      return;
-    }
     // Rank 0 sets a damaged file aside before the others look.
     if (!ranks.leads()) ranks.barrier();
-    const CheckpointInfo found = checkpoints.load_latest([this](StateVisitor& visitor) { visit_state(visitor); });
+    std::optional<CheckpointInfo> found;
+    if (!checkpoints.empty())
+      found = checkpoints.load_latest([this](StateVisitor& visitor) { visit_state(visitor); },
+                                      ranks.leads() ? CheckpointStore::Damaged::set_aside : CheckpointStore::Damaged::left);
     if (ranks.leads()) ranks.barrier();
+    require_agreement(ranks, "a newest checkpoint", found ? fmt::format("step {}", steps_done) : "none");
+    if (!found) {
+      if (ranks.leads()) run_dir.log().clear();
+      return;
+    }
     recipe->spread_state();
-    require_ranks_of(found);
-    require_same_names(found.classes, data.train.class_names(), "the classes of the checkpoint and of the packed data");
-    require_same_names(found.bands, data.train.image().bands, "the bands of the checkpoint and of the packed data");
+    require_ranks_of(*found);
+    require_same_names(found->classes, data.train.class_names(), "the classes of the checkpoint and of the packed data");
+    require_same_names(found->bands, data.train.image().bands, "the bands of the checkpoint and of the packed data");
     if (train_checksum != data.train.content_checksum())
       throw UserError(
           fmt::format("{} holds other training images or labels than the run {} was started with; give its data.packed, or "
@@ -388,6 +391,11 @@ struct Trainer::Impl {
       const std::string sentence = after_loss(error.what());
       finish_failed(error.code(), sentence);
       throw RankError(sentence);
+    } catch (const Preempted& stopped) {
+      finish_failed(stopped.code(), stopped.what());
+      // Once a rank has left, its launcher ends those that are still writing.
+      ranks.barrier();
+      throw;
     } catch (const Error& error) {
       finish_failed(error.code(), error.what());
       throw;
@@ -413,8 +421,10 @@ struct Trainer::Impl {
     std::optional<std::uint64_t> saved;
     try {
       saved = ranks.save_once([this] {
-        write_checkpoint();
         take_over_logs();
+        drain();
+        require_sound_state();
+        write_checkpoint();
         return steps_done;
       });
     } catch (const std::exception& error) {

@@ -37,7 +37,7 @@ struct OptimizerOptions {
     v("kind", kind, "adam (coupled weight decay, as PyTorch's Adam), adamw or sgd", OneOf{{"adam", "adamw", "sgd"}});
     v("beta1", beta1, "decay of Adam's first moment", Range{0, 0.9999999});
     v("beta2", beta2, "decay of Adam's second moment", Range{0, 0.9999999});
-    v("eps", eps, "added to Adam's denominator", Range{0, 1});
+    v("eps", eps, "added to Adam's denominator", Range{1e-30, 1});
     v("momentum", momentum, "momentum of SGD", Range{0, 1});
     v("backbone", backbone, "the convolutional trunk");
     v("head", head, "the linear heads");

@@ -191,7 +191,8 @@ class Ranks(RankProgram):
 
 class LostRanks(RankProgram):
     def lose(self, name, rank, how, *words):
-        launcher, processes = self.begin(3, name, *words)
+        # A step's line is written up to six steps later.
+        launcher, processes = self.begin(3, name, "--set", "run.log_every=7", *words)
         self.assertEqual(sorted(processes), [0, 1, 2])
         os.kill(processes[rank], how)
         _, errors = launcher.communicate(timeout=WAIT)
@@ -210,6 +211,10 @@ class LostRanks(RankProgram):
             self.assertTrue(named.group(3).startswith(what), line)
             steps.add(int(named.group(4)))
         self.assertEqual(steps, {self.steps_of(name)}, errors)
+        if 0 not in lost:  # which kept the log, and may have taken its last lines along
+            with open(self.path("runs", name, "train.csv")) as file:
+                logged = [int(line.split(",")[0]) for line in file.read().splitlines()[1:]]
+            self.assertEqual(logged, list(range(1, max(steps) + 1)))
         left = {r: code for r, code in self.codes(name).items() if r not in lost}
         self.assertEqual(left, {r: 6 for r in range(ranks) if r not in lost})
         with open(self.path("runs", name, "status.json")) as file:
