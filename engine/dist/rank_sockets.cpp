@@ -51,7 +51,9 @@ FileDescriptor connect_to(const RankAddress& peer, bool same_host) {
   hints.ai_socktype = SOCK_STREAM;
   const std::string host = same_host ? "127.0.0.1" : peer.host;
   const int error = ::getaddrinfo(host.c_str(), std::to_string(peer.port).c_str(), &hints, &found);
-  if (error != 0) fail(fmt::format("a rank's host {} is not known", host), ::gai_strerror(error));
+  if (error != 0)
+    fail(fmt::format("a rank's host {} is not known", host),
+         error == EAI_SYSTEM ? std::strerror(errno) : ::gai_strerror(error));
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(found, ::freeaddrinfo);
   FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.get() < 0 || ::connect(socket.get(), found->ai_addr, found->ai_addrlen) != 0)

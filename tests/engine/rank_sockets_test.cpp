@@ -28,8 +28,8 @@ std::string refusal(const std::string& host, std::int32_t port) {
 }
 
 TEST(RankSockets, AHostThatIsNotKnownIsNamedWithTheResolversReason) {
-  const std::string said = refusal("not a host", 1024);
-  EXPECT_TRUE(said.starts_with("a rank's host not a host is not known (")) << said;
+  const std::string said = refusal("a..b", 1024);
+  EXPECT_TRUE(said.starts_with("a rank's host a..b is not known (")) << said;
   EXPECT_EQ(said.find("Success"), std::string::npos) << said;
   EXPECT_NE(said.find("reach each other by name over TCP"), std::string::npos) << said;
 }

@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <map>
 
 #include <nlohmann/json.hpp>
@@ -27,6 +26,7 @@ struct StepResult {
   std::map<std::string, std::vector<std::byte>> exact;  // the recipe's clusters, counters and whatever else is no float32
   std::map<std::string, std::vector<std::byte>> state;  // all of it
   std::vector<std::size_t> reserved;                    // bytes of device memory after each step
+  bool with_places = false;                             // whether the recipe asks for the rows' places
   std::vector<nlohmann::json> counts;                   // what a simulator counted in each step; nothing on a real device
 };
 
@@ -78,7 +78,7 @@ struct RecipeState : testing::StateBytes {
 
 class CudaStep : public testing::SceneTest {
  protected:
-  static void SetUpTestSuite() { make_scenes("cuda-step", 40); }
+  static void SetUpTestSuite() { make_scenes("cuda-step", 60); }
   static void TearDownTestSuite() { remove_scenes(); }
   void SetUp() override { SWATH_NEEDS_CUDA_DEVICE(); }
 
@@ -112,6 +112,7 @@ class CudaStep : public testing::SceneTest {
     result.tensors.merge(own.floats);
     result.exact = own.values;
     result.state = bench.state();
+    result.with_places = bench.recipe.needs_index();
     return result;
   }
 
@@ -119,33 +120,34 @@ class CudaStep : public testing::SceneTest {
   static constexpr std::int64_t kEpoch = 1, kTag = 1;
 };
 
-struct StepCase {
-  const char* name;
-  std::function<void(TrainOptions&)> set;
-  int copies;  // from the host in a step: pixels, labels, the step's scalars and, where the recipe asks, the rows' places
+struct StepCase : testing::GraphCase {
+  std::size_t statistics;          // with the loss
+  std::vector<const char*> state;  // the recipe's own that must be among what is compared
 };
 
 const std::vector<StepCase>& step_cases() {
   static const std::vector<StepCase> all{
-      {"baseline", [](TrainOptions&) {}, 3},
-      {"baseline_multilabel_semihard",
-       [](TrainOptions& options) {
-         options.miner.name = "multilabel_semihard";
-         options.miner.capacity = 20;
-       },
-       3},
-      {"bier", testing::recipe("bier"), 3},
-      {"dac", testing::dac(), 3},
-      {"dac_whole_embedding",
-       [](TrainOptions& options) {
-         testing::dac()(options);
-         options.dac.finetune_epoch = 2;
-         // Adam would make a whole step of two biases' gradients near zero, which the devices round to either side.
-         options.optimizer.kind = "sgd";
-       },
-       3},
-      {"diva", testing::recipe("diva"), 3},
-      {"sndl", testing::sndl(), 4},
+      {{"baseline", [](TrainOptions&) {}}, 2, {}},
+      {{"baseline_multilabel_semihard",
+        [](TrainOptions& options) {
+          options.miner.name = "multilabel_semihard";
+          options.miner.capacity = 20;
+        }},
+       3,
+       {}},
+      {{"bier", testing::recipe("bier")}, 4, {}},
+      {{"dac", testing::dac()}, 4, {"cluster.assignment"}},
+      {{"dac_whole_embedding",
+        [](TrainOptions& options) {
+          testing::dac()(options);
+          options.dac.finetune_epoch = 2;
+          // Adam would make a whole step of two biases' gradients near zero, which the devices round to either side.
+          options.optimizer.kind = "sgd";
+        }},
+       4,
+       {"cluster.assignment"}},
+      {{"diva", testing::recipe("diva")}, 6, {"moco.queue", "moco.pushed"}},
+      {{"sndl", testing::sndl()}, 3, {"nca.bank"}},
   };
   return all;
 }
@@ -153,13 +155,15 @@ const std::vector<StepCase>& step_cases() {
 class CudaStepOf : public CudaStep, public ::testing::WithParamInterface<StepCase> {
  protected:
   static StepResult run(const std::string& device_name, int steps) {
-    return CudaStep::run(device_name, testing::graph_options({GetParam().name, GetParam().set}, options()), steps);
+    return CudaStep::run(device_name, testing::graph_options(GetParam(), options()), steps);
   }
 };
 
 TEST_P(CudaStepOf, EveryTensorMatchesTheCpuBackend) {
   const StepResult cuda = run("cuda", 1), cpu = run("cpu", 1);
-  ASSERT_EQ(cuda.statistics.size(), cpu.statistics.size());
+  ASSERT_EQ(cpu.statistics.size(), GetParam().statistics);
+  ASSERT_EQ(cuda.statistics.size(), GetParam().statistics);
+  for (const char* name : GetParam().state) EXPECT_TRUE(cpu.tensors.contains(name) || cpu.exact.contains(name)) << name;
   for (std::size_t i = 0; i < cpu.statistics.size(); ++i)
     EXPECT_NEAR(cuda.statistics[i], cpu.statistics[i], 1e-4 * std::abs(cpu.statistics[i])) << i;
   EXPECT_GT(cpu.statistics.at(1), 0) << "no active triplet, or a part of the loss that is zero: it would test nothing";
@@ -171,7 +175,9 @@ TEST_P(CudaStepOf, ALaterStepNeitherAllocatesNorWaits) {
   const StepResult result = run("cuda", 3);
   EXPECT_EQ(result.reserved[1], result.reserved[2]);
   if (result.counts[2].is_null()) GTEST_SKIP() << "only a simulator counts";
-  testing::expect_no_waits(result.counts[2], GetParam().copies);
+  // One that is recorded and one that is replayed: pixels, labels, the step's scalars and, where the recipe asks, the rows'
+  // places.
+  for (const std::size_t step : {1, 2}) testing::expect_no_waits(result.counts[step], result.with_places ? 4 : 3);
 }
 
 TEST_P(CudaStepOf, TwoRunsGiveTheSameBits) {
