@@ -7,6 +7,8 @@
 
 #include "kernels/anchor_rows.h"
 #include "kernels/distance_weight.h"
+#include "kernels/philox.h"
+#include "kernels/row_search.h"
 
 namespace swath::kernels {
 namespace {

@@ -6,6 +6,7 @@
 
 #include "kernels/anchor_rows.h"
 #include "kernels/philox.h"
+#include "kernels/row_search.h"
 
 namespace swath::kernels {
 namespace {

@@ -124,14 +124,16 @@ class Filler : public StateVisitor {
   const SafetensorsFile& file_;
 };
 
+const std::string& metadata_text(const SafetensorsFile& file, const char* key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end())
+    throw CorruptFile(fmt::format("{} is no checkpoint of swath: its metadata lacks {}", file.path(), key));
+  return found->second;
+}
+
 CheckpointInfo info_of(const SafetensorsFile& file) {
   const auto& metadata = file.metadata();
-  const auto text = [&](const char* key) {
-    const auto found = metadata.find(key);
-    if (found == metadata.end())
-      throw DataError(fmt::format("{} is no checkpoint of swath: its metadata lacks {}", file.path(), key));
-    return found->second;
-  };
+  const auto text = [&](const char* key) { return metadata_text(file, key); };
   if (text("format") != kFormat)
     throw DataError(
         fmt::format("{} has the checkpoint format {}; this version reads {}", file.path(), text("format"), kFormat));
@@ -167,8 +169,7 @@ std::string metadata_checksum(const std::map<std::string, std::string>& metadata
 }
 
 void verify(const SafetensorsFile& file) {
-  if (!file.metadata().count("format"))
-    throw CorruptFile(fmt::format("{} is no checkpoint of swath: its metadata lacks format", file.path()));
+  metadata_text(file, "format");  // says more of a file of another program than a checksum that is not there
   const auto own = file.metadata().find(kMetadataChecksum);
   if (own == file.metadata().end() || own->second != metadata_checksum(file.metadata()))
     throw CorruptFile(

@@ -76,6 +76,12 @@ struct RecipeState : testing::StateBytes {
   std::map<std::string, std::vector<float>> floats;
 };
 
+/// Where steps begin.
+struct Begin {
+  float loss_scale = 1024;
+  std::int64_t epoch = 0, cluster = 0;
+};
+
 class CudaStep : public testing::SceneTest {
  protected:
   static void SetUpTestSuite() { make_scenes("cuda-step", 40); }
@@ -84,15 +90,8 @@ class CudaStep : public testing::SceneTest {
 
   static TrainOptions options() { return small_options(); }
 
-  struct Begin {
-    float loss_scale = 1024;
-    std::int64_t epoch = 0, cluster = 0;
-  };
   // Steps on the first eight images of the training split.
-  static StepResult run(const std::string& device_name, const TrainOptions& options, int steps) {
-    return run(device_name, options, steps, Begin{});
-  }
-  static StepResult run(const std::string& device_name, const TrainOptions& options, int steps, const Begin& begin) {
+  static StepResult run(const std::string& device_name, const TrainOptions& options, int steps, const Begin& begin = {}) {
     testing::RecipeBench<Recipe> bench(options, device_name);
     // The scale that a run begins with overflows in some recipes, which then skip a step.
     ScaleAccess access;
