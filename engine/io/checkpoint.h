@@ -54,10 +54,11 @@ class CheckpointStore {
   /// Older checkpoints are dropped only after the new one is on disk. Returns the file.
   std::string save(const CheckpointInfo& info, const VisitState& visit);
   std::string save_best(const CheckpointInfo& info, const VisitState& visit);
+  /// What becomes of corrupt files that are passed over.
+  enum class Damaged : std::uint8_t { set_aside, left };
   /// Newest first; a corrupt file is passed over with a warning and, where an older one is sound, set aside as <file>.corrupt,
   /// so that it does not count among those kept. Throws DataError, and renames nothing, when all are corrupt, and for a newest
   /// one that cannot be opened or is of another format or model.
-  enum class Damaged : std::uint8_t { set_aside, left };
   CheckpointInfo load_latest(const VisitState& visit, Damaged damaged = Damaged::set_aside) const;
   /// The file of the best checkpoint, and of the newest; empty when there is none.
   std::string best() const;
